@@ -1,0 +1,83 @@
+"""What the embedded servers and the pipeline say to each other: plain data, sent as JSON over the control socket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ProcessImage(Message):
+    """The process sandbox's image: a manifest of folders, each put read-only into the sandbox."""
+
+    reference: str
+    digest: str
+    python: Path = Field(description="the interpreter")
+    base: Path = Field(description="the base's packages")
+    environment: Path | None = Field(description="the unpacked wheels of the lock")
+    code: Path = Field(description="the student's source")
+    runner: Path = Field(description="the folder that holds the package `runner`")
+    command: tuple[str, ...] = ("-m", "runner")
+    variables: dict[str, str] = Field(default_factory=dict)
+
+
+class Service(Message):
+    """A service that one action's containers may reach, by the Unix socket on which it answers out here.
+
+    Inside an empty network namespace a relay listens on 127.0.0.1:`port` and forwards there.
+    """
+
+    name: str
+    socket: Path
+    port: int
+
+
+class Reach(Message):
+    """All that the containers of one action reach."""
+
+    namespace: str
+    action: str
+    services: tuple[Service, ...]
+
+
+class Usage(Message):
+    """Measured from outside, of the container of one activation. Bytes, seconds, MB of 2**20 bytes.
+
+    Memory is anonymous memory and tmpfs of the whole process tree; mapped files do not count.
+    """
+
+    activation: str
+    container: str
+    cpu_s: float = 0.0
+    peak_memory_mb: float = 0.0
+    processes: int = 0
+    block_read: int = 0
+    block_written: int = 0
+    killed_for: str = Field(default="", description="empty, `memory`, `time`, `processes`")
+
+
+class QueueEntry(Message):
+    """An activation that waits for room in the pool."""
+
+    activation: str
+    namespace: str
+    action: str
+    memory_mb: int
+    waiting_s: float
+    position: int
+    reason: str
+
+
+class Pool(Message):
+    """The memory pool, in MB, and its queue."""
+
+    size_mb: int
+    busy_mb: int
+    idle_mb: int
+    prewarmed_mb: int
+    containers: int
+    queue: tuple[QueueEntry, ...] = ()

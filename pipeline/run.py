@@ -1,0 +1,221 @@
+"""The run: one pass of one submission. Its record, and every path of its folder."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.errors import Outcome, UsageError
+from pipeline.files import write_json
+from pipeline.settings import Assignment, Course, Isolation, Job, Sandbox
+
+STAGE_NAMES = ("fetch", "check", "render", "build", "push", "register", "execute", "collect", "report")
+RECORD_VERSION = 1
+
+
+class Status(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Recorded(BaseModel):
+    """A part of the record: replaced, never changed in place."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StageRecord(Recorded):
+    name: str
+    status: Status = Status.PENDING
+    seconds: float = 0.0
+    reason: str = ""
+
+
+class Request(Recorded):
+    """What was asked for on the command line or by Jenkins."""
+
+    source: str
+    ref: str | None = None
+    student: str = "student"
+    course_file: Path | None = None
+    assignment: str | None = None
+    sandbox: Sandbox = Sandbox.AUTO
+    overrides: tuple[tuple[str, str], ...] = ()
+    attempt: int = 1
+    arrived: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
+class Fetched(Recorded):
+    """`commit` is None for a folder that is no clean git checkout."""
+
+    commit: str | None
+    tree_sha256: str
+    files: int
+    size_bytes: int
+
+
+class Checked(Recorded):
+    """The job with the submission's settings, and the lock of its wheels."""
+
+    assignment: Assignment
+    job: Job
+    lock_sha256: str
+    locked: tuple[str, ...] = Field(description="name==version of each wheel that the base lacks")
+    notes: tuple[str, ...] = ()
+
+
+class Rendered(Recorded):
+    dockerfile_sha256: str
+    action_sha256: str
+
+
+class Image(Recorded):
+    """`reference` names what was built: an image, or in the process sandbox a manifest of folders."""
+
+    reference: str
+    digest: str
+    base: str
+    base_digest: str
+    lock_sha256: str
+    size_bytes: int
+    cached: bool
+
+
+class Registered(Recorded):
+    """Names of the run's actions by their task: `train`, `predict`."""
+
+    namespace: str
+    actions: dict[str, str]
+
+
+class Executed(Recorded):
+    """What the execute stage leaves to collect: activation ids by worker, predictions, figures of the server."""
+
+    activations: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    predictions: dict[str, str] = Field(default_factory=dict, description="initial, final, checkpoint-N -> store key")
+    versions: dict[str, int] = Field(default_factory=dict)
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+class Record(Recorded):
+    """Everything that a later process needs to go on. `record.json`."""
+
+    version: int = RECORD_VERSION
+    run: str
+    request: Request
+    course: Course
+    settings_sha256: str
+    created: datetime
+    isolation: Isolation | None = None
+    unenforced: tuple[str, ...] = ()
+    stages: tuple[StageRecord, ...] = tuple(StageRecord(name=name) for name in STAGE_NAMES)
+    outcome: Outcome | None = None
+    reason: str = ""
+    hint: str = ""
+    faults: tuple[str, ...] = ()
+    fetched: Fetched | None = None
+    checked: Checked | None = None
+    rendered: Rendered | None = None
+    image: Image | None = None
+    registered: Registered | None = None
+    executed: Executed | None = None
+    collected: bool = False
+    points: float | None = None
+
+    def stage(self, name: str) -> StageRecord:
+        return self.stages[STAGE_NAMES.index(name)]
+
+
+class Inside:
+    """A path inside the run's folder."""
+
+    def __init__(self, *parts: str) -> None:
+        self.parts = parts
+
+    def __get__(self, run: Run, owner: type[Run]) -> Path:
+        return run.folder.joinpath(*self.parts)
+
+
+class Run:
+    """A run's folder and its record. Every path inside the folder is named here and nowhere else."""
+
+    def __init__(self, folder: Path, record: Record) -> None:
+        self.folder = folder
+        self.record = record
+
+    # what staff and students read
+    record_file = Inside("record.json")
+    result_file = Inside("result.json")
+    junit_file = Inside("junit.xml")
+    report_file = Inside("report.html")
+    plots = Inside("plots")
+    logs = Inside("logs")
+    source = Inside("source")
+    lock_file = Inside("check", "requirements.lock")
+    dockerfile = Inside("render", "Dockerfile")
+    actions_file = Inside("render", "actions.json")
+    image_file = Inside("build", "image.json")
+    # the course's alone: 0700, archived nowhere
+    private = Inside("private")
+    servers_file = Inside("servers.json")
+    servers_folder = Inside("private", "servers")
+    hidden_logs = Inside("private", "logs")
+    execution_file = Inside("private", "execution.json")
+    activations = Inside("private", "activations")
+    figures_file = Inside("private", "figures.json")
+    predictions = Inside("private", "predictions")
+
+    def stage_log(self, name: str) -> Path:
+        return self.folder / "logs" / f"{name}.log"
+
+    def update(self, **changes: Any) -> None:
+        """Replaces parts of the record, in memory and on disk."""
+        self.record = self.record.model_copy(update=changes)
+        self.save()
+
+    def update_stage(self, stage: StageRecord) -> None:
+        at = STAGE_NAMES.index(stage.name)
+        self.update(stages=(*self.record.stages[:at], stage, *self.record.stages[at + 1 :]))
+
+    def save(self) -> None:
+        write_json(self.record_file, self.record.model_dump(mode="json"))
+
+    @classmethod
+    def create(cls, folder: Path, record: Record) -> Run:
+        """Makes the folder of a new run; an existing run is never overwritten."""
+        if (folder / "record.json").exists():
+            raise UsageError(
+                f"{folder} holds a run already", hint=f"go on with `pipeline resume {folder}` or name another --out"
+            )
+        run = cls(folder.resolve(), record)
+        run.logs.mkdir(parents=True, exist_ok=True)
+        run.private.mkdir(mode=0o700, exist_ok=True)
+        run.private.chmod(0o700)
+        run.save()
+        return run
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """Opens a run's folder. Raises UsageError where there is none or its record cannot be read."""
+        path = folder / "record.json"
+        try:
+            return cls(folder.resolve(), Record.model_validate_json(path.read_bytes()))
+        except FileNotFoundError:
+            raise UsageError(f"{folder} is no run's folder: it has no record.json") from None
+        except ValidationError as error:
+            raise UsageError(f"{path} is not a record that this version reads: {error.error_count()} faults") from error
+
+
+def new_run_id() -> str:
+    """Sortable by time, unique, and fit for file names, image tags and action names."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"

@@ -1,0 +1,162 @@
+"""What staff set: a course with its assignments. Frozen; the words are those of docs/design.md.
+
+Reading them from `course.toml` with faults, hints and the origin of each value is `pipeline.course`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"\A[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Isolation(StrEnum):
+    """How strongly student code is kept apart, found by a probe; ordered from weakest to strongest."""
+
+    NONE = "none"
+    REDUCED = "reduced"
+    NAMESPACES = "namespaces"
+    CONTAINER = "container"
+
+    @property
+    def rank(self) -> int:
+        return list(Isolation).index(self)
+
+
+class Sandbox(StrEnum):
+    AUTO = "auto"
+    PROCESS = "process"
+    DOCKER = "docker"
+
+
+class Check(Frozen):
+    """One graded condition. `measure` is compared with `at_least` or `at_most`; both ends included."""
+
+    name: Name
+    measure: Literal["accuracy", "gain", "seconds", "peak_memory_mb"]
+    at_least: float | None = None
+    at_most: float | None = None
+    points: float = Field(gt=0)
+
+
+class Limits(Frozen):
+    """What one submission may use. Memory and logs are of one action, `seconds` of the whole execute stage."""
+
+    memory_mb: int = Field(default=512, ge=128, le=8192)
+    timeout_s: float = Field(default=300, gt=0, le=3600)
+    logs_mb: int = Field(default=10, ge=0, le=10)
+    seconds: float = Field(default=1800, gt=0)
+    start_s: float = Field(default=60, gt=0)
+    processes: int = Field(default=64, ge=1)
+    source_files: int = Field(default=2000, ge=1)
+    source_mb: float = Field(default=20, gt=0)
+    source_depth: int = Field(default=16, ge=1)
+
+
+class TrainJob(Frozen):
+    """Training by a parameter server. What of it a submission may set, the assignment's `opens` says."""
+
+    kind: Literal["train"] = "train"
+    entry: str = Field(default="model.py", pattern=r"\A[A-Za-z_][A-Za-z0-9_]*\.py\Z")
+    workers: int = Field(default=2, ge=1, le=64)
+    epochs: int = Field(default=2, ge=1, le=1000)
+    max_steps: int = Field(default=0, ge=0, description="batches a shard, 0 for no bound but the epochs")
+    batch_size: int = Field(default=64, ge=1, le=4096)
+    update_interval: int = Field(default=1, ge=1, le=1024, description="batches averaged for one gradient")
+    gradients_per_update: int = Field(default=0, ge=0, le=1024, description="0: one of each live worker")
+    optimiser: Literal["sgd", "adam"] = "sgd"
+    learning_rate: float = Field(default=0.05, gt=0, le=10)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    mode: Literal["sync", "async", "bounded-staleness"] = "sync"
+    staleness: int = Field(default=4, ge=0, le=1000, description="updates that a gradient may be late")
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int = Field(default=1, ge=1, le=64, description="threads of torch in one worker")
+    seed: int = Field(default=1, ge=0, lt=2**32)
+    checkpoint_updates: int = Field(default=100, ge=1, description="updates between two checkpoints")
+    scored_checkpoints: int = Field(default=4, ge=0, le=32, description="checkpoints scored on the validation rows")
+
+
+Job = TrainJob  # a union, discriminated by `kind`, when there are more
+
+
+class TrainData(Frozen):
+    """The rows of a data set and who sees them."""
+
+    name: Literal["mnist"] = "mnist"
+    folder: Path | None = Field(default=None, description="IDX files that are here already")
+    train_rows: int = Field(default=55_000, ge=1, le=60_000)
+    validation_rows: int = Field(default=5_000, ge=0, le=60_000)
+    test_rows: int = Field(default=10_000, ge=1, le=10_000)
+
+
+class LateRule(Frozen):
+    """After the deadline: `days` more are accepted, each taking `percent_a_day` of the points."""
+
+    days: int = Field(default=0, ge=0)
+    percent_a_day: float = Field(default=0, ge=0, le=100)
+
+
+class Assignment(Frozen):
+    """One task of a course."""
+
+    name: Name
+    title: str = ""
+    job: Job = Field(default_factory=TrainJob)
+    data: TrainData = Field(default_factory=TrainData)
+    checks: tuple[Check, ...]
+    passed_from: float = Field(ge=0, description="points from which the assignment is passed")
+    limits: Limits = Field(default_factory=Limits)
+    opens: frozenset[str] = Field(default=frozenset(), description="keys of the job that a submission may set")
+    deadline: datetime | None = None
+    late: LateRule = Field(default_factory=LateRule)
+    attempts: int | None = Field(default=None, ge=1)
+    counts: Literal["best", "last"] = "best"
+    base: str = Field(default="default", description="the base that images build on")
+    index: str | None = Field(default=None, description="package index, a campus mirror say; none: uv's default")
+    packages: tuple[str, ...] | None = Field(default=None, description="allowed packages; none: every wheel")
+    locked_as_of: datetime | None = Field(default=None, description="no package younger than this")
+    least_isolation: Isolation = Isolation.CONTAINER
+    secret_file: Path | None = Field(default=None, description="seeds order and changes of the test images; none: made")
+
+
+class Servers(Frozen):
+    """Where OpenWhisk and the store are. None: the embedded ones."""
+
+    apihost: str | None = None
+    auth_file: Path | None = None
+    ca_file: Path | None = None
+    insecure: bool = False
+    pool_mb: int | None = Field(default=None, ge=128, description="the embedded server's memory pool")
+    prewarmed: int = Field(default=0, ge=0, le=64)
+    prewarmed_mb: int = Field(default=256, ge=128)
+
+
+class Course(Frozen):
+    """Staff's settings. `practice` is true where no course file was given."""
+
+    name: Name = "practice"
+    title: str = ""
+    assignments: tuple[Assignment, ...]
+    servers: Servers = Field(default_factory=Servers)
+    practice: bool = False
+    wheels: Path | None = Field(default=None, description="a folder of wheels asked before the index")
+    cache: Path | None = Field(default=None, description="environments, bases, locks and data sets are kept here")
+
+    def assignment(self, name: str) -> Assignment | None:
+        return next((one for one in self.assignments if one.name == name), None)
+
+
+def late_days(arrived: datetime, deadline: datetime | None) -> int:
+    """Started days between the deadline and the arrival; 0 in time or without a deadline."""
+    if deadline is None or arrived <= deadline:
+        return 0
+    return -((deadline - arrived) // timedelta(days=1))
