@@ -1,0 +1,81 @@
+"""Servers: contract. OpenWhisk, the stores and the run's forwarders, embedded or real, as one run sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pipeline.backends.functions import Functions
+from pipeline.backends.store import Bucket
+from pipeline.embedded.contract import Pool, ProcessImage, Service, Usage
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What one forwarder passed on, measured outside the containers. Bytes and seconds."""
+
+    requests: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class ForwarderRequest:
+    """A forwarder that one action's containers reach.
+
+    `allowed` are (method, path prefix) pairs; `exact` asks for equal paths. Caps are in requests and bytes.
+    """
+
+    name: str
+    store: Literal["course", "run"]
+    allowed: tuple[tuple[str, str], ...]
+    exact: bool
+    requests: int
+    bytes_total: int
+
+
+class Servers(Protocol):
+    """Started or attached to at the first use of any of these."""
+
+    def functions(self) -> Functions: ...
+
+    def course_bucket(self) -> Bucket:
+        """The course's own bucket: parameters, checkpoints, what predictions read and answer."""
+        ...
+
+    def run_bucket(self) -> Bucket:
+        """The run's own bucket, with the run's own key: what its workers may read and change."""
+        ...
+
+    def install(self, image: ProcessImage) -> None:
+        """Makes a process image known by its reference."""
+        ...
+
+    def open_forwarder(self, request: ForwarderRequest) -> Path:
+        """The Unix socket of a forwarder for an action; asking again with the same name replaces its rules."""
+        ...
+
+    def traffic(self, name: str) -> Traffic: ...
+
+    def set_reach(self, action: str, services: Sequence[Service]) -> dict[str, str]:
+        """Lets an action's containers reach these services only; service -> the host:port that they must use."""
+        ...
+
+    def usage(self) -> Sequence[Usage]:
+        """What each activation of the run used, measured from outside."""
+        ...
+
+    def pool(self) -> Pool | None:
+        """The memory pool and its queue; None where the server does not show it (a real OpenWhisk)."""
+        ...
+
+    def cancel(self) -> None:
+        """Ends every running and waiting activation of the run. Harmless when there is none, or no server."""
+        ...
+
+    def stop(self) -> None:
+        """Ends the embedded servers of the run. Harmless when they are not running."""
+        ...
