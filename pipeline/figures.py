@@ -1,0 +1,142 @@
+"""Figures: what `collect` finds out about a run and `report` grades and draws. `run.figures_file`.
+
+A figure is *measured* (by cgroup, server, store or the coordinator's clock) or *reported* (by the runner, so by the
+student's process); checks use measured ones only (docs/design.md, decision 3). Every field may be missing, so that a
+run that failed anywhere has a report too. NaN and infinity become None: no figure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from pipeline.errors import InfrastructureError
+from pipeline.files import write_json
+from pipeline.run import Run
+
+
+def finite_or_none(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(finite_or_none)]
+Count = Annotated[int | None, Field(ge=0)]
+REPORTED_BY_WORKER = ("compute_s", "communication_s", "wait_s")
+
+
+class Figure(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Score(Figure):
+    """Accuracy of the parameters of one version on the validation rows (not the hidden ones)."""
+
+    version: int
+    accuracy: Number = None
+    label: str = Field(default="", description="initial, final or checkpoint-N")
+
+
+class LossPoint(Figure):
+    """Training loss, as the workers report it, at an update; seconds since the training's start."""
+
+    version: int
+    seconds: Number = None
+    loss: Number = None
+
+
+class WorkerFigures(Figure):
+    """One worker over all of its activations. Seconds, bytes, MB of 2**20 bytes."""
+
+    worker: int
+    activations: Count = None
+    steps: Count = None
+    compute_s: Number = None
+    communication_s: Number = None
+    wait_s: Number = None
+    cpu_s: Number = None
+    bytes_sent: Count = None
+    bytes_received: Count = None
+    block_read: Count = None
+    block_written: Count = None
+    peak_memory_mb: Number = None
+    processes: Count = None
+    state: str = Field(default="", description="why it did not work, or stopped early, in words: `queued: ...`")
+    reported: tuple[str, ...] = Field(default=REPORTED_BY_WORKER, description="fields that only the runner says")
+
+
+class Interval(Figure):
+    """One activation on the clock. `start` and `end` in seconds since the epoch, both of the run of its code;
+    `wait_s` in the queue and `init_s` of a cold start lie before `start`."""
+
+    activation: str
+    task: Literal["train", "predict"] = "train"
+    worker: int | None = None
+    start: float
+    end: float
+    init_s: Number = None
+    wait_s: Number = None
+    status: str = ""
+
+
+class Figures(Figure):
+    """Everything that is graded or drawn."""
+
+    accuracy: Number = Field(default=None, description="of the final parameters, on the hidden test rows")
+    accuracy_initial: Number = None
+    rows: Count = Field(default=None, description="hidden test rows that were scored")
+    validation: tuple[Score, ...] = ()
+    validation_rows: Count = None
+    loss: tuple[LossPoint, ...] = ()
+    workers: tuple[WorkerFigures, ...] = ()
+    intervals: tuple[Interval, ...] = ()
+    seconds: Number = Field(default=None, description="training, by the coordinator's clock")
+    updates: Count = None
+    host_cpu_percent: Number = None
+    torch: str = Field(default="", description="version and build, `2.13.0+cpu`")
+    notes: tuple[str, ...] = ()
+    missing: dict[str, str] = Field(
+        default_factory=dict,
+        description="measure -> why the submission itself left it without a value; a measure that is None and not "
+        "named here is missing for a reason that is not the student's",
+    )
+
+    @property
+    def gain(self) -> float | None:
+        """Accuracy learnt here: of the final parameters less that of the initial ones."""
+        if self.accuracy is None or self.accuracy_initial is None:
+            return None
+        return self.accuracy - self.accuracy_initial
+
+    @property
+    def peak_memory_mb(self) -> float | None:
+        """The largest measured peak of a worker; None when one that ran has no measured peak."""
+        ran = [one for one in self.workers if one.activations is None or one.activations > 0]
+        peaks = [None if "peak_memory_mb" in one.reported else one.peak_memory_mb for one in ran]
+        known = [peak for peak in peaks if peak is not None]
+        return max(known) if known and len(known) == len(peaks) else None
+
+
+def total(values: Sequence[float | None]) -> float | None:
+    """The sum of the known values; None when none is known."""
+    known = [value for value in values if value is not None]
+    return math.fsum(known) if known else None
+
+
+def save_figures(run: Run, figures: Figures) -> None:
+    write_json(run.figures_file, figures.model_dump(mode="json"))
+
+
+def load_figures(run: Run) -> Figures | None:
+    """The run's figures, None when there are none yet. Raises InfrastructureError when they cannot be read."""
+    try:
+        return Figures.model_validate_json(run.figures_file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise InfrastructureError(
+            f"{run.figures_file.name} cannot be read: {error.error_count()} faults",
+            hint="collect again: `pipeline resume`",
+        ) from error
