@@ -1,0 +1,120 @@
+"""One HTTP exchange with a container: a POST of JSON on a connection of its own.
+
+The container protocol knows no connection reuse and no chunked replies, so that the whole client is this file; a
+general client would cost most of the time of a warm call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from pipeline.embedded.openwhisk.containers import NoReplyError, NoReplyInTimeError, Reply
+
+Address = Path | tuple[str, int]
+"""A Unix socket, or host and port."""
+
+HEADERS_LIMIT = 64 * 1024
+RETRY_S = 0.05
+
+
+class _ReplyReader(asyncio.Protocol):
+    """Collects one reply; bytes of the body beyond `limit` are not waited for."""
+
+    def __init__(self, request: bytes, limit: int) -> None:
+        self.done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._request = request
+        self._limit = limit
+        self._received = bytearray()
+        self._body_at = 0
+        self._head: tuple[int, dict[str, str], int] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if self.done.done():
+            return
+        if self._head is None and not self._read_head():
+            return
+        assert self._head is not None
+        status, headers, length = self._head
+        if len(self._received) - self._body_at >= min(length, self._limit):
+            body = bytes(self._received[self._body_at : self._body_at + min(length, self._limit)])
+            self.done.set_result(Reply(status, headers, body, length))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_exception(NoReplyError("the connection ended without a reply"))
+
+    def _read_head(self) -> bool:
+        end = self._received.find(b"\r\n\r\n")
+        if end < 0:
+            if len(self._received) > HEADERS_LIMIT:
+                self._refuse("the reply's headers have no end")
+            return False
+        first, *lines = bytes(self._received[:end]).decode("latin-1").split("\r\n")
+        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        version, _, status = first.partition(" ")
+        length = headers.get("content-length", "")
+        if not version.startswith("HTTP/1.") or not status[:3].isdecimal():
+            self._refuse("the reply is not HTTP")
+        elif length.isdecimal() and len(length) < 16:
+            self._head, self._body_at = (int(status[:3]), headers, int(length)), end + 4
+            return True
+        elif status[:3] == "204":
+            self._head, self._body_at = (204, headers, 0), end + 4
+            return True
+        else:
+            self._refuse("the reply has no Content-Length")
+        return False
+
+    def _refuse(self, reason: str) -> None:
+        self.done.set_exception(NoReplyError(reason))
+
+
+async def post(
+    address: Address, path: str, body: bytes, *, timeout_s: float, reply_limit: int, ended: Callable[[], bool]
+) -> Reply:
+    """POSTs `body`, trying again every 50 ms while the connection is refused and the container has not `ended`.
+
+    Raises NoReplyError, NoReplyInTimeError (see containers.py).
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _post(address, path, body, reply_limit, ended)
+    except TimeoutError:
+        raise NoReplyInTimeError(f"no reply within {timeout_s:g} s") from None
+
+
+async def _post(address: Address, path: str, body: bytes, reply_limit: int, ended: Callable[[], bool]) -> Reply:
+    host = "action" if isinstance(address, Path) else f"{address[0]}:{address[1]}"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\nUser-Agent: openwhisk-invoker\r\n\r\n"
+    )
+    while True:
+        try:
+            transport, reader = await _connect(address, lambda: _ReplyReader(head.encode() + body, reply_limit))
+        except OSError as error:
+            if ended():
+                raise NoReplyError(f"the container has ended: {error.strerror}") from None
+            await asyncio.sleep(RETRY_S)
+            continue
+        try:
+            return await reader.done
+        finally:
+            transport.abort()
+
+
+def _connect(
+    address: Address, factory: Callable[[], _ReplyReader]
+) -> Coroutine[Any, Any, tuple[asyncio.Transport, _ReplyReader]]:
+    loop = asyncio.get_running_loop()
+    if isinstance(address, Path):
+        return loop.create_unix_connection(factory, str(address))
+    return loop.create_connection(factory, *address)
