@@ -1,0 +1,38 @@
+"""What the runner answers instead of a result. Each message is one line and names its input and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class RunnerError(Exception):
+    """The root: becomes `{"error": message, "code": code}`, which OpenWhisk takes for an application error."""
+
+    code = 500
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+    def answer(self) -> dict[str, Any]:
+        return {"error": self.message, "code": self.code}
+
+
+class ParameterError(RunnerError):
+    """A parameter of the invocation is missing or wrong."""
+
+
+class TransferError(RunnerError):
+    """An object could not be fetched or stored."""
+
+
+class FormatError(RunnerError):
+    """Bytes that are not what they should be: arrays, an archive, a data set."""
+
+
+class DeviceError(RunnerError):
+    """The device that was asked for is not here."""
+
+
+class StudentError(RunnerError):
+    """The student's code lacks something, or raised; the traceback is on stderr already."""

@@ -1,0 +1,161 @@
+"""Parameters of an invocation: typed and bounded, every fault named at once.
+
+The six that the course has always used are required for training; the words "No argument" and "Wrong parameters"
+are those that its students know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from runner.errors import ParameterError
+
+MAX_URL = 8192
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+TOKEN = re.compile(r"[\x21-\x7e]{0,4096}")
+DEVICE = re.compile(r"[a-z]{1,16}(:[0-9]{1,2})?")
+
+
+class Reader:
+    """Takes values out of the parameters and keeps the faults, so that all are told at once."""
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        self.params = params
+        self.missing: list[str] = []
+        self.wrong: list[str] = []
+
+    def _take(self, name: str, default: Any) -> Any:
+        value = self.params.get(name)
+        if value is None:
+            if default is None:
+                self.missing.append(name)
+            return default
+        return value
+
+    def whole(self, name: str, low: int, high: int, default: int | None = None) -> int:
+        """A whole number, or its decimal digits as text."""
+        value = self._take(name, default)
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+            return value
+        self._refuse(name, value, f"a whole number from {low} to {high}")
+        return low
+
+    def number(self, name: str, low: float, high: float, default: float | None = None) -> float:
+        value = self._take(name, default)
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
+            value = float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+            return float(value)
+        self._refuse(name, value, f"a number from {low:g} to {high:g}")
+        return low
+
+    def text(self, name: str, pattern: re.Pattern[str], meaning: str, default: str | None = None) -> str:
+        value = self._take(name, default)
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if isinstance(value, str) and pattern.fullmatch(value):
+            return value
+        self._refuse(name, value, meaning)
+        return ""
+
+    def url(self, name: str) -> str:
+        value = self._take(name, None)
+        if isinstance(value, str) and len(value) <= MAX_URL and _is_http(value):
+            return value
+        self._refuse(name, value, "an http or https URL")
+        return ""
+
+    def _refuse(self, name: str, value: Any, meaning: str) -> None:
+        if value is not None:
+            shown = repr(value) if isinstance(value, int | float) else f"{type(value).__name__} {str(value)[:40]!r}"
+            self.wrong.append(f"{name} must be {meaning}, not {shown}")
+
+    def finish(self) -> None:
+        """Raises ParameterError when anything was missing or wrong."""
+        parts = []
+        if self.missing:
+            parts.append(f"No argument: {', '.join(self.missing)} must be given")
+        if self.wrong:
+            parts.append(f"Wrong parameters: {'; '.join(self.wrong)}")
+        if parts:
+            raise ParameterError(". ".join(parts))
+
+
+@dataclass(frozen=True)
+class TrainParameters:
+    """One worker's part of a training. Times in seconds; `max_steps` 0 means no bound but the epochs."""
+
+    batch_sz_train: int
+    epoch_n: int
+    apihost: str
+    update_intv: int
+    dataset_url: str
+    device: str
+    id: str
+    token: str
+    shard: int
+    seed: int
+    threads: int
+    max_steps: int
+    margin_s: float
+
+    @classmethod
+    def parse(cls, params: Mapping[str, Any]) -> TrainParameters:
+        """Raises ParameterError that names every missing and every wrong parameter."""
+        read = Reader(params)
+        parsed = cls(
+            batch_sz_train=read.whole("batch_sz_train", 1, 65536),
+            epoch_n=read.whole("epoch_n", 1, 100_000),
+            apihost=read.url("apihost").rstrip("/"),
+            update_intv=read.whole("update_intv", 1, 65536),
+            dataset_url=read.url("dataset_url"),
+            device=read.text("device", DEVICE, "`cpu` or `cuda`"),
+            id=read.text("id", IDENTIFIER, "a short name of letters, digits, `.`, `_`, `-`", "0"),
+            token=read.text("token", TOKEN, "a token of printable characters", ""),
+            shard=read.whole("shard", 0, 65535, 0),
+            seed=read.whole("seed", 0, 2**32 - 1, 0),
+            threads=read.whole("threads", 1, 256, 1),
+            max_steps=read.whole("max_steps", 0, 2**31, 0),
+            margin_s=read.number("margin_s", 0, 3600, 10.0),
+        )
+        read.finish()
+        return parsed
+
+
+@dataclass(frozen=True)
+class PredictParameters:
+    """One prediction: where inputs and parameters are, and where the answer goes. Signed URLs."""
+
+    inputs_url: str
+    parameters_url: str
+    answer_url: str
+    device: str
+    threads: int
+
+    @classmethod
+    def parse(cls, params: Mapping[str, Any]) -> PredictParameters:
+        """Raises ParameterError that names every missing and every wrong parameter."""
+        read = Reader(params)
+        parsed = cls(
+            inputs_url=read.url("inputs_url"),
+            parameters_url=read.url("parameters_url"),
+            answer_url=read.url("answer_url"),
+            device=read.text("device", DEVICE, "`cpu` or `cuda`", "cpu"),
+            threads=read.whole("threads", 1, 256, 1),
+        )
+        read.finish()
+        return parsed
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+    except ValueError:
+        return False

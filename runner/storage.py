@@ -1,0 +1,88 @@
+"""Objects by signed URL: GET and PUT with bounds, timeouts and retries."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from urllib.parse import urlsplit
+
+from runner.errors import TransferError
+
+TIMEOUT_S = 30.0
+ATTEMPTS = 5
+FIRST_WAIT_S = 0.2
+MIB = 1 << 20
+CHUNK = 256 << 10
+
+
+class RetryError(Exception):
+    """A fault that may be gone at the next attempt."""
+
+
+def get(url: str, what: str, *, limit: int = 256 * MIB) -> bytes:
+    """Fetches `what` from `url`, at most `limit` bytes. Raises TransferError."""
+    return _attempts("GET", url, what, None, limit)
+
+
+def put(url: str, what: str, content: bytes) -> None:
+    """Stores `content` at `url`. Raises TransferError."""
+    _attempts("PUT", url, what, content, MIB)
+
+
+def without_query(url: str) -> str:
+    """The URL as it may be shown: a signature in the query is a secret."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+
+def _attempts(method: str, url: str, what: str, content: bytes | None, limit: int) -> bytes:
+    reason = ""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(FIRST_WAIT_S * 2 ** (attempt - 1))
+        try:
+            return _once(method, url, what, content, limit)
+        except (RetryError, OSError, http.client.HTTPException) as error:
+            reason = str(error) or type(error).__name__
+    raise TransferError(f"{what}: {method} {without_query(url)} failed {ATTEMPTS} times: {reason}")
+
+
+def _once(method: str, url: str, what: str, content: bytes | None, limit: int) -> bytes:
+    parts = urlsplit(url)
+    connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = connect(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+    try:
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request(method, target, body=content)
+        response = connection.getresponse()
+        _check_status(response.status, method, url, what)
+        return _read(response, limit, what)
+    finally:
+        connection.close()
+
+
+def _check_status(status: int, method: str, url: str, what: str) -> None:
+    if 200 <= status < 300:
+        return
+    if status >= 500 or status == 429:
+        raise RetryError(f"the store answered {status}")
+    reason = {
+        403: "refused: the URL has expired, or is signed for another address or method",
+        404: "it is not there",
+    }.get(status, f"the store answered {status}")
+    raise TransferError(f"{what}: {method} {without_query(url)}: {reason}")
+
+
+def _read(response: http.client.HTTPResponse, limit: int, what: str) -> bytes:
+    """The body, in one buffer; read in pieces so that a wrong length in the header reserves nothing."""
+    if (response.length or 0) > limit:
+        raise TransferError(f"{what}: {response.length} bytes, at most {limit} are read")
+    body = bytearray()
+    while piece := response.read(CHUNK):
+        body += piece
+        if len(body) > limit:
+            raise TransferError(f"{what}: more than {limit} bytes, which is the most that is read")
+    if response.length:
+        raise RetryError(f"the connection ended {response.length} bytes early")
+    return bytes(body)
