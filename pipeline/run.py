@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.errors import Outcome, UsageError
+from pipeline.errors import Fault, Outcome, UsageError
 from pipeline.files import write_json
 from pipeline.settings import Assignment, Course, Isolation, Job, Sandbox
 
@@ -88,6 +88,7 @@ class Image(Recorded):
     lock_sha256: str
     size_bytes: int
     cached: bool
+    notes: tuple[str, ...] = Field(default=(), description="the build of torch, wheels with surprising modules")
 
 
 class Registered(Recorded):
@@ -124,6 +125,7 @@ class Record(Recorded):
     hint: str = ""
     faults: tuple[str, ...] = ()
     fetched: Fetched | None = None
+    fetch_faults: tuple[Fault, ...] = Field(default=(), description="found by fetch, raised by check with its own")
     checked: Checked | None = None
     rendered: Rendered | None = None
     image: Image | None = None
@@ -161,12 +163,13 @@ class Run:
     plots = Inside("plots")
     logs = Inside("logs")
     source = Inside("source")
-    lock_file = Inside("check", "requirements.lock")
+    requirements_lock = Inside("check", "requirements.lock")
     dockerfile = Inside("render", "Dockerfile")
     actions_file = Inside("render", "actions.json")
     image_file = Inside("build", "image.json")
     # the course's alone: 0700, archived nowhere
     private = Inside("private")
+    in_use_file = Inside("private", "lock")
     servers_file = Inside("servers.json")
     servers_folder = Inside("private", "servers")
     hidden_logs = Inside("private", "logs")

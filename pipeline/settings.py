@@ -8,15 +8,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-Name = Annotated[str, Field(pattern=r"\A[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")]
 
 
 class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Isolation(StrEnum):
@@ -47,6 +47,12 @@ class Check(Frozen):
     at_most: float | None = None
     points: float = Field(gt=0)
 
+    @model_validator(mode="after")
+    def _one_bound(self) -> Self:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError(f"check {self.name!r} needs either at_least or at_most")
+        return self
+
 
 class Limits(Frozen):
     """What one submission may use. Memory and logs are of one action, `seconds` of the whole execute stage."""
@@ -66,7 +72,7 @@ class TrainJob(Frozen):
     """Training by a parameter server. What of it a submission may set, the assignment's `opens` says."""
 
     kind: Literal["train"] = "train"
-    entry: str = Field(default="model.py", pattern=r"\A[A-Za-z_][A-Za-z0-9_]*\.py\Z")
+    entry: str = Field(default="model.py", pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.py$")
     workers: int = Field(default=2, ge=1, le=64)
     epochs: int = Field(default=2, ge=1, le=1000)
     max_steps: int = Field(default=0, ge=0, description="batches a shard, 0 for no bound but the epochs")
@@ -88,6 +94,11 @@ class TrainJob(Frozen):
 Job = TrainJob  # a union, discriminated by `kind`, when there are more
 
 
+def openable(job: Job) -> frozenset[str]:
+    """The keys of a job that an assignment can open to submissions: all but its kind."""
+    return frozenset(type(job).model_fields) - {"kind"}
+
+
 class TrainData(Frozen):
     """The rows of a data set and who sees them."""
 
@@ -96,6 +107,12 @@ class TrainData(Frozen):
     train_rows: int = Field(default=55_000, ge=1, le=60_000)
     validation_rows: int = Field(default=5_000, ge=0, le=60_000)
     test_rows: int = Field(default=10_000, ge=1, le=10_000)
+
+    @model_validator(mode="after")
+    def _rows_that_are_there(self) -> Self:
+        if self.train_rows + self.validation_rows > 60_000:
+            raise ValueError("train_rows and validation_rows share 60000 rows, and these ask for more")
+        return self
 
 
 class LateRule(Frozen):
@@ -116,16 +133,32 @@ class Assignment(Frozen):
     passed_from: float = Field(ge=0, description="points from which the assignment is passed")
     limits: Limits = Field(default_factory=Limits)
     opens: frozenset[str] = Field(default=frozenset(), description="keys of the job that a submission may set")
-    deadline: datetime | None = None
+    deadline: AwareDatetime | None = None
     late: LateRule = Field(default_factory=LateRule)
     attempts: int | None = Field(default=None, ge=1)
     counts: Literal["best", "last"] = "best"
     base: str = Field(default="default", description="the base that images build on")
     index: str | None = Field(default=None, description="package index, a campus mirror say; none: uv's default")
     packages: tuple[str, ...] | None = Field(default=None, description="allowed packages; none: every wheel")
-    locked_as_of: datetime | None = Field(default=None, description="no package younger than this")
+    locked_as_of: AwareDatetime | None = Field(default=None, description="no package younger than this")
     least_isolation: Isolation = Isolation.CONTAINER
     secret_file: Path | None = Field(default=None, description="seeds order and changes of the test images; none: made")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [check.name for check in self.checks]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two checks of {self.name!r} have the same name")
+        if self.passed_from > self.max_points:
+            raise ValueError(f"passed_from is {self.passed_from:g}, and the checks give {self.max_points:g} points")
+        unknown = self.opens - openable(self.job)
+        if unknown:
+            raise ValueError(f"opens names {', '.join(sorted(unknown))}, which the job does not have")
+        return self
+
+    @property
+    def max_points(self) -> float:
+        return sum(check.points for check in self.checks)
 
 
 class Servers(Frozen):
@@ -150,6 +183,12 @@ class Course(Frozen):
     practice: bool = False
     wheels: Path | None = Field(default=None, description="a folder of wheels asked before the index")
     cache: Path | None = Field(default=None, description="environments, bases, locks and data sets are kept here")
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        if len({one.name for one in self.assignments}) < len(self.assignments):
+            raise ValueError("two assignments have the same name")
+        return self
 
     def assignment(self, name: str) -> Assignment | None:
         return next((one for one in self.assignments if one.name == name), None)

@@ -1,0 +1,28 @@
+"""Kinds of job: contract and table. Adding a kind touches no stage."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pipeline.backends import Backends
+from pipeline.listener import Listener, StageLog
+from pipeline.run import Run
+
+
+class Kind(Protocol):
+    """What a kind of job adds to the stages: what to invoke, and what to make of it."""
+
+    def execute(self, run: Run, backends: Backends, log: StageLog, listener: Listener) -> None:
+        """Runs the job. Called again after a kill, it goes on with what `run` remembers."""
+        ...
+
+    def collect(self, run: Run, backends: Backends, log: StageLog) -> None:
+        """Brings logs and figures into the run's folder."""
+        ...
+
+
+def kind(name: str) -> Kind:
+    """The kind of that name; settings have refused every other name before."""
+    from pipeline.jobs.train import Train
+
+    return {"train": Train}[name]()

@@ -1,0 +1,145 @@
+"""The kind `train`: workers and a parameter server, then predictions with what was learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from pipeline.backends import Backends
+from pipeline.backends.functions import Action
+from pipeline.backends.servers import ForwarderRequest
+from pipeline.embedded.contract import Service
+from pipeline.listener import Listener, StageLog
+from pipeline.run import Executed, Run
+from pipeline.stages.actions import planned_actions
+from pipeline.training.collecting import collect_training
+from pipeline.training.coordinator import Coordinator
+from pipeline.training.execution import Memory, WorkerState, new_token
+from pipeline.training.hostload import HostLoad
+from pipeline.training.material import checked, prepare
+from pipeline.training.prediction import STORE_PORT, Predictor, planned
+from pipeline.training.server_process import ServerProcess
+
+SERVER_PORT = 29500
+FORWARDED_BYTES = 4 * 2**30
+FORWARDED_REQUESTS = 100_000
+
+
+class Train:
+    """Training by a parameter server."""
+
+    def execute(self, run: Run, backends: Backends, log: StageLog, listener: Listener) -> None:
+        memory = Memory(run)
+        servers = backends.servers
+        log("data: shards for the workers, inputs for the predictions")
+        prepare(run, memory, servers.run_bucket(), servers.course_bucket())
+        train_action, predict_action = planned_actions(run)
+        if not memory.state.trained:
+            with HostLoad() as load:
+                versions = self.train(run, backends, memory, train_action, log, listener)
+            memory.update(
+                trained=True,
+                host_cpu_percent=load.percent,
+                predictions=planned(run.record.run, versions, tuple(memory.state.input_keys)),
+            )
+        _, job = checked(run)
+        log(f"predictions: {len(memory.state.predictions)}, each in a container of its own")
+        Predictor(run, memory, servers, predict_action, job, log).predict()
+        run.update(executed=executed(memory))
+
+    def train(
+        self, run: Run, backends: Backends, memory: Memory, action: Action, log: StageLog, listener: Listener
+    ) -> list[tuple[str, int, str]]:
+        """Trains to the end; (name, version, key of the parameters) of what is to be scored."""
+        assignment, job = checked(run)
+        servers = backends.servers
+        servers.cancel()  # workers of a killed coordinator speak to a server that is gone
+        restart_workers(memory, job.workers)
+        with ServerProcess(run, memory, servers.course_bucket()) as server:
+            addresses = servers.set_reach(action.name, self.services(backends, server))
+            coordinator = Coordinator(
+                memory,
+                servers.functions(),
+                action.name,
+                assignment.limits,
+                parameters=lambda worker: self.parameters(run, backends, memory, worker, addresses),
+                status=server.status,
+                lost=lambda worker: server.lost(worker.number),
+                pool=servers.pool,
+                listener=listener,
+                log=log,
+            )
+            final = coordinator.train()
+            server.keep_status(final)
+            return server.versions()
+
+    def services(self, backends: Backends, server: ServerProcess) -> list[Service]:
+        """What the workers reach: their parameter server, and the run's bucket through the forwarder."""
+        bucket = backends.servers.run_bucket().name
+        request = ForwarderRequest(
+            "train",
+            "run",
+            (("GET", f"/{bucket}/"), ("HEAD", f"/{bucket}/")),
+            False,
+            requests=FORWARDED_REQUESTS,
+            bytes_total=FORWARDED_BYTES,
+        )
+        return [
+            Service(name="parameter-server", socket=server.socket, port=SERVER_PORT),
+            Service(name="store", socket=backends.servers.open_forwarder(request), port=STORE_PORT),
+        ]
+
+    def parameters(
+        self, run: Run, backends: Backends, memory: Memory, worker: WorkerState, addresses: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """The parameters that the course has always used, and the run's own; URLs are fresh at each invocation."""
+        assignment, job = checked(run)
+        url = backends.servers.run_bucket().url(
+            memory.state.shard_keys[worker.number],
+            valid_for=timedelta(seconds=assignment.limits.seconds + 3600),
+            address=addresses["store"],
+        )
+        return {
+            "batch_sz_train": job.batch_size,
+            "epoch_n": job.epochs,
+            "apihost": f"http://{addresses['parameter-server']}",
+            "update_intv": job.update_interval,
+            "dataset_url": url,
+            "device": job.device,
+            "id": str(worker.number),
+            "token": worker.token,
+            "shard": worker.number,
+            "seed": job.seed,
+            "threads": job.threads,
+            "max_steps": job.max_steps,
+        }
+
+    def collect(self, run: Run, backends: Backends, log: StageLog) -> None:
+        collect_training(run, backends, log)
+
+
+def restart_workers(memory: Memory, count: int) -> None:
+    """Workers with fresh tokens; activations of an earlier attempt stay counted."""
+    before = {worker.number: worker for worker in memory.state.workers}
+    workers = tuple(
+        WorkerState(
+            number=number,
+            token=new_token(),
+            activations=before[number].activations if number in before else (),
+            finished=False,
+        )
+        for number in range(count)
+    )
+    memory.update(workers=workers)
+
+
+def executed(memory: Memory) -> Executed:
+    state = memory.state
+    return Executed(
+        activations={worker.name: worker.activations for worker in state.workers},
+        predictions={one.name: one.answer_key for one in state.predictions},
+        versions={one.name: one.version for one in state.predictions},
+        seconds=round(state.training_s, 3),
+        notes=state.notes,
+    )

@@ -1,0 +1,157 @@
+"""Brings a training home: records and logs of every activation, answers of the predictions, and all figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+
+from pipeline.backends import Backends
+from pipeline.backends.functions import Activation, Functions
+from pipeline.collected import keep_logs, keep_record
+from pipeline.embedded.contract import Usage
+from pipeline.errors import InfrastructureError
+from pipeline.figures import Figures, Interval, LossPoint, Score, WorkerFigures, save_figures
+from pipeline.files import write_bytes
+from pipeline.listener import StageLog
+from pipeline.run import Run
+from pipeline.training.evaluation import AnswerError, accuracy, read_answer
+from pipeline.training.execution import Execution, PredictionState, WorkerState, load
+from pipeline.training.material import HIDDEN, VALIDATION, as_npy, read_labels
+from pipeline.training.prediction import PROBLEMS
+from pipeline.training.status import ServerStatus, ShardStatus
+
+
+def collect_training(run: Run, backends: Backends, log: StageLog) -> None:
+    """Writes `logs/worker-N.log`, the private records, and the figures. A part that is missing is named there."""
+    state = load(run)
+    functions = backends.servers.functions()
+    intervals = [*worker_activations(run, functions, state), *prediction_activations(run, functions, state)]
+    usage = {one.activation: one for one in backends.servers.usage()}
+    scores, missing = score_all(run, backends, state, log)
+    hidden = {one.label: one.accuracy for one in scores[HIDDEN]}
+    status = state.status
+    save_figures(
+        run,
+        Figures(
+            accuracy=hidden.get("final"),
+            accuracy_initial=hidden.get("initial"),
+            rows=len(read_labels(run, HIDDEN)) if HIDDEN in state.input_keys else None,
+            validation=tuple(scores[VALIDATION]),
+            validation_rows=len(read_labels(run, VALIDATION)) if VALIDATION in state.input_keys else None,
+            loss=loss_points(status),
+            workers=tuple(worker_figures(one, status, usage) for one in state.workers),
+            intervals=tuple(intervals),
+            seconds=round(state.training_s, 3) if state.trained else None,
+            updates=status.version if status else None,
+            host_cpu_percent=state.host_cpu_percent,
+            torch=torch.__version__,
+            notes=state.notes,
+            missing=missing,
+        ),
+    )
+    log(f"{sum(len(one.activations) for one in state.workers)} activations of workers, {len(intervals)} records")
+
+
+def worker_activations(run: Run, functions: Functions, state: Execution) -> Iterable[Interval]:
+    """Records and logs of the workers; the logs are the student's to read."""
+    secrets = [worker.token for worker in state.workers]
+    for worker in state.workers:
+        lines: list[str] = []
+        for number, activation in enumerate(worker.activations, start=1):
+            lines.append(f"--- activation {activation} ({number} of {len(worker.activations)})")
+            record = functions.activation(activation)
+            if record is None:
+                lines.append("no record: it was ended before it could leave one")
+                continue
+            keep_record(run, record)
+            lines.extend(functions.logs(activation))
+            if not record.success:
+                lines.append(f"ended with {record.status}: {record.result}")
+            yield interval(record, worker.number)
+        keep_logs(run.logs / f"{worker.name}.log", lines, secrets)
+
+
+def prediction_activations(run: Run, functions: Functions, state: Execution) -> Iterable[Interval]:
+    """Records and logs of the predictions: they may show hidden inputs, so they are staff's."""
+    for one in state.predictions:
+        record = functions.activation(one.activation) if one.activation else None
+        if record is None:
+            continue
+        keep_record(run, record)
+        keep_logs(run.hidden_logs / f"predict-{one.name}.log", [*functions.logs(record.id), str(record.result)], [])
+        yield interval(record, None)
+
+
+def interval(record: Activation, worker: int | None) -> Interval:
+    return Interval(
+        activation=record.id,
+        task="predict" if worker is None else "train",
+        worker=worker,
+        start=record.start,
+        end=record.end,
+        init_s=record.init_s,
+        wait_s=record.wait_s,
+        status=record.status,
+    )
+
+
+def score_all(
+    run: Run, backends: Backends, state: Execution, log: StageLog
+) -> tuple[dict[str, list[Score]], dict[str, str]]:
+    """Scores by the rows they were taken on, and the reasons of those that the submission left without a value."""
+    scores: dict[str, list[Score]] = {HIDDEN: [], VALIDATION: []}
+    missing: dict[str, str] = {}
+    for one in state.predictions:
+        try:
+            scores[one.inputs].append(score(run, backends, one))
+        except AnswerError as error:
+            if one.problem == "infrastructure":
+                raise InfrastructureError(f"{PROBLEMS[one.problem]}: {one.name}", hint="`pipeline resume`") from error
+            log(f"{one.name}: {error}")
+            if one.inputs == HIDDEN:
+                missing |= {"accuracy": str(error)} if one.label == "final" else {}
+                missing |= {"gain": str(error)}
+    return scores, missing
+
+
+def score(run: Run, backends: Backends, one: PredictionState) -> Score:
+    labels = read_labels(run, one.inputs)
+    answer = read_answer(backends.servers.course_bucket(), one, len(labels))
+    write_bytes(run.predictions / f"{one.name}.npy", as_npy(answer.astype(np.uint8)), mode=0o600)
+    return Score(version=one.version, accuracy=accuracy(answer, labels), label=one.label)
+
+
+def worker_figures(worker: WorkerState, status: ServerStatus | None, usage: dict[str, Usage]) -> WorkerFigures:
+    """What a worker did in all of its activations. Bytes are counted by the parameter server."""
+    shard = status.shards[worker.number] if status else ShardStatus(shard=worker.number)
+    used = [usage[one] for one in worker.activations if one in usage]
+    measured = used_in_all(used) if used else {}
+    return WorkerFigures(
+        worker=worker.number,
+        activations=len(worker.activations),
+        steps=shard.steps,
+        compute_s=shard.compute_s,
+        communication_s=shard.communication_s,
+        wait_s=shard.wait_s,
+        bytes_sent=shard.bytes_sent,
+        bytes_received=shard.bytes_received,
+        state="" if worker.finished else worker.state,
+        **measured,
+    )
+
+
+def used_in_all(used: Sequence[Usage]) -> dict[str, float]:
+    """Sums of time and traffic, peaks of memory and processes."""
+    return {
+        "cpu_s": round(sum(one.cpu_s for one in used), 3),
+        "block_read": sum(one.block_read for one in used),
+        "block_written": sum(one.block_written for one in used),
+        "peak_memory_mb": round(max(one.peak_memory_mb for one in used), 1),
+        "processes": max(one.processes for one in used),
+    }
+
+
+def loss_points(status: ServerStatus | None) -> tuple[LossPoint, ...]:
+    return tuple(LossPoint(version=v, seconds=s, loss=x) for v, s, x in status.losses) if status else ()

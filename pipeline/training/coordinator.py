@@ -1,0 +1,197 @@
+"""Invokes the workers of a run, follows them until every shard is done, and invokes again what ended before.
+
+A run outlives an activation (docs/design.md, decision 8): a worker hands back shortly before its deadline and is
+invoked again; a dead worker's shard goes to its next activation. The parameter server alone knows how far a shard is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipeline.backends.functions import Activation, Functions
+from pipeline.embedded.contract import Pool
+from pipeline.errors import InfrastructureError, LimitError, PipelineError, SubmissionError
+from pipeline.listener import Listener, StageLog
+from pipeline.settings import Limits
+from pipeline.text import printable
+from pipeline.training.execution import Memory, WorkerState
+from pipeline.training.status import ServerStatus, ShardStatus
+
+POLL_S = 0.3
+FAILURES_WITHOUT_A_STEP = 3
+FAILURES_IN_ALL = 30
+LOST_AFTER_S = 60.0
+
+
+class Coordinator:
+    """Everything that training needs, put together by `pipeline.jobs.train`.
+
+    `parameters` gives the invocation parameters of a worker, with fresh URLs each time; `status` asks the parameter
+    server; `lost` tells it that a worker is dead; `pool` asks the embedded server for its queue.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        functions: Functions,
+        action: str,
+        limits: Limits,
+        *,
+        parameters: Callable[[WorkerState], Mapping[str, Any]],
+        status: Callable[[], ServerStatus],
+        lost: Callable[[WorkerState], None],
+        pool: Callable[[], Pool | None],
+        listener: Listener,
+        log: StageLog,
+    ) -> None:
+        self.memory = memory
+        self.functions = functions
+        self.action = action
+        self.limits = limits
+        self.parameters = parameters
+        self.status = status
+        self.lost = lost
+        self.pool = pool
+        self.listener = listener
+        self.log = log
+        self.begun = time.monotonic() - memory.state.training_s
+        self.speed = Speed()
+
+    def train(self) -> ServerStatus:
+        """Returns the server's status when all shards are done.
+
+        Raises SubmissionError when a worker keeps failing, LimitError when time or memory is up.
+        """
+        while True:
+            status = self.status()
+            for worker in self.memory.state.workers:
+                self.follow(worker, status.shards[worker.number])
+            self.show(status)
+            if all(worker.finished for worker in self.memory.state.workers):
+                return status
+            self.check_time()
+            time.sleep(POLL_S)
+
+    def follow(self, worker: WorkerState, shard: ShardStatus) -> None:
+        """One look at one worker: invoke it, name it as queued, or deal with the end of its activation."""
+        if worker.finished:
+            return
+        if worker.running is None:
+            self.invoke(worker, shard)
+            return
+        record = self.functions.activation(worker.running)
+        if record is not None:
+            self.ended(worker, shard, record)
+        elif not shard.registered:
+            self.watch_start(worker, shard)
+
+    def invoke(self, worker: WorkerState, shard: ShardStatus) -> None:
+        activation = self.functions.invoke(self.action, self.parameters(worker))
+        self.memory.update_worker(
+            worker.number,
+            running=activation,
+            activations=(*worker.activations, activation),
+            invoked_at=time.time(),
+            steps_at_invocation=shard.steps,
+            state="starting",
+        )
+
+    def watch_start(self, worker: WorkerState, shard: ShardStatus) -> None:
+        """A worker runs when it has registered; one that has not is named, with the reason where it is known."""
+        waited = time.time() - worker.invoked_at
+        reason = self.queued(worker)
+        if reason:
+            self.name_state(worker, f"queued: {reason}")
+        elif waited > self.limits.start_s and shard.steps == worker.steps_at_invocation:
+            self.name_state(worker, f"not started within {self.limits.start_s:.0f} s")
+        if not reason and waited > self.limits.start_s + self.limits.timeout_s + LOST_AFTER_S:
+            self.again(worker, shard, "its activation left no record")
+
+    def queued(self, worker: WorkerState) -> str:
+        pool = self.pool()
+        entries = pool.queue if pool else ()
+        return next((entry.reason for entry in entries if entry.activation == worker.running), "")
+
+    def name_state(self, worker: WorkerState, state: str) -> None:
+        if worker.state == state:
+            return
+        self.memory.update_worker(worker.number, state=state)
+        if not worker.state.startswith(state.split(":")[0]):
+            self.log(f"{worker.name} {state}")
+            self.memory.note(f"{worker.name} {state}")
+
+    def ended(self, worker: WorkerState, shard: ShardStatus, record: Activation) -> None:
+        """The end of an activation: done, handed back in time, or a failure of one kind or another."""
+        if record.success and shard.finished:
+            self.memory.update_worker(worker.number, running=None, finished=True, state="finished")
+            self.log(f"{worker.name} finished its shard after {shard.steps} steps")
+        elif record.success and shard.steps > worker.steps_at_invocation:
+            self.memory.update_worker(worker.number, running=None, stalled=0, state="handed back")
+            self.log(f"{worker.name} handed back at step {shard.steps}, is invoked again")
+        else:
+            self.again(worker, shard, failure(record))
+
+    def again(self, worker: WorkerState, shard: ShardStatus, reason: str) -> None:
+        """A failed activation is tried again until it fails three times in a row without a step between."""
+        self.lost(worker)
+        stalled = 1 if shard.steps > worker.steps_at_invocation else worker.stalled + 1
+        self.log(f"{worker.name}: {reason} (activation {worker.running}, step {shard.steps})")
+        self.memory.update_worker(worker.number, running=None, stalled=stalled, state="failed")
+        if stalled >= FAILURES_WITHOUT_A_STEP or len(worker.activations) >= FAILURES_IN_ALL:
+            raise blame(worker, reason)
+
+    def check_time(self) -> None:
+        used = time.monotonic() - self.begun
+        self.memory.state = self.memory.state.model_copy(update={"training_s": used})
+        if used > self.limits.seconds:
+            raise LimitError(
+                f"training took longer than {self.limits.seconds:.0f} s",
+                hint="train fewer epochs, or make a step cheaper",
+            )
+
+    def show(self, status: ServerStatus) -> None:
+        for worker in self.memory.state.workers:
+            shard, total = status.shards[worker.number], self.memory.state.shard_steps[worker.number]
+            speed = self.speed.of(worker.number, shard.samples)
+            state = "running" if shard.registered and not worker.finished else worker.state
+            self.listener.progress(worker.name, shard.steps, total, shard.loss, speed, state)
+
+
+class Speed:
+    """Samples per second of each worker, over the last few seconds."""
+
+    def __init__(self, window_s: float = 5.0) -> None:
+        self.window_s = window_s
+        self.seen: dict[int, list[tuple[float, int]]] = {}
+
+    def of(self, worker: int, samples: int) -> float | None:
+        now = time.monotonic()
+        points = self.seen.setdefault(worker, [])
+        points.append((now, samples))
+        while len(points) > 2 and now - points[0][0] > self.window_s:
+            points.pop(0)
+        seconds = points[-1][0] - points[0][0]
+        return (points[-1][1] - points[0][1]) / seconds if seconds > 0 else None
+
+
+def failure(record: Activation) -> str:
+    """The reason of a failed activation in one line, as the student may see it: it is their own worker's."""
+    result = record.result
+    said = result.get("error") if isinstance(result, dict) else None
+    text = said if isinstance(said, str) else f"ended with {record.status}"
+    return printable(text)[:500]
+
+
+def blame(worker: WorkerState, reason: str) -> PipelineError:
+    """Whose fault a worker's repeated failure is, by what OpenWhisk said of it."""
+    if "exhausted its memory" in reason:
+        return LimitError(f"{worker.name} used more memory than its action has", hint="use smaller batches or layers")
+    if "exceeded its time limits" in reason:
+        return LimitError(
+            f"{worker.name} made no step within the time limit of its action", hint="look for a loop that does not end"
+        )
+    if "whisk internal error" in reason or "left no record" in reason:
+        return InfrastructureError(f"{worker.name}: {reason}", hint="`pipeline resume` tries again")
+    return SubmissionError(f"{worker.name}: {reason}", hint=f"its log is logs/{worker.name}.log")

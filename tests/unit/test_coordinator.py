@@ -1,0 +1,189 @@
+"""The coordinator: invokes, follows, invokes again, names who waits, and says whose fault an end was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.backends.functions import Action, Activation
+from pipeline.embedded.contract import Pool, QueueEntry
+from pipeline.errors import InfrastructureError, LimitError, SubmissionError
+from pipeline.listener import Silent
+from pipeline.settings import Limits
+from pipeline.training import coordinator
+from pipeline.training.coordinator import Coordinator
+from pipeline.training.execution import Memory, WorkerState
+from pipeline.training.status import ServerStatus, ShardStatus
+
+STEPS = 10
+
+
+@dataclass
+class FakeRun:
+    """A run as far as the memory of an execution needs it."""
+
+    folder: Path
+
+    @property
+    def execution_file(self) -> Path:
+        return self.folder / "execution.json"
+
+
+@dataclass
+class Script:
+    """OpenWhisk and parameter server in one: each invocation takes the next (steps made, record) of its worker."""
+
+    plan: dict[int, list[tuple[int, Activation | None]]]
+    steps: dict[int, int] = field(default_factory=dict)
+    invocations: list[tuple[int, str]] = field(default_factory=list)
+    records: dict[str, Activation | None] = field(default_factory=dict)
+    lost: list[int] = field(default_factory=list)
+    queue: list[QueueEntry] = field(default_factory=list)
+
+    def invoke(self, name: str, parameters: Mapping[str, Any]) -> str:
+        worker = int(parameters["id"])
+        made, record = self.plan[worker].pop(0)
+        activation = f"{worker}-{len(self.invocations)}"
+        self.steps[worker] = self.steps.get(worker, 0) + made
+        self.invocations.append((worker, name))
+        self.records[activation] = record
+        return activation
+
+    def activation(self, activation_id: str) -> Activation | None:
+        return self.records[activation_id]
+
+    def status(self) -> ServerStatus:
+        shards = (
+            ShardStatus(shard=n, steps=self.steps.get(n, 0), finished=self.steps.get(n, 0) >= STEPS)
+            for n in range(len(self.plan))
+        )
+        return ServerStatus(version=sum(self.steps.values()), shards=tuple(shards))
+
+    def pool(self) -> Pool:
+        return Pool(size_mb=1024, busy_mb=768, idle_mb=0, prewarmed_mb=256, containers=3, queue=tuple(self.queue))
+
+    def put_action(self, action: Action) -> None: ...
+    def delete_action(self, name: str) -> None: ...
+    def server_limits(self) -> Mapping[str, Any]:
+        return {}
+
+    def logs(self, activation_id: str) -> tuple[str, ...]:
+        return ()
+
+
+def record(*, success: bool = True, status: str = "success", error: str = "") -> Activation:
+    result = {"error": error} if error else {"code": 200}
+    return Activation("a" * 32, "train", 0.0, 1.0, success, status, result, 10, 0.0, None, False)
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Memory:
+    return Memory(FakeRun(tmp_path))  # type: ignore[arg-type]
+
+
+def train(memory: Memory, script: Script, monkeypatch: pytest.MonkeyPatch, **limits: float) -> ServerStatus:
+    monkeypatch.setattr(coordinator, "POLL_S", 0.01)
+    workers = tuple(WorkerState(number=n, token=f"token-{n}") for n in range(len(script.plan)))
+    memory.update(workers=workers, shard_steps=(STEPS,) * len(workers))
+    return Coordinator(
+        memory,
+        script,
+        "run-train",
+        Limits.model_validate(limits),
+        parameters=lambda worker: {"id": str(worker.number)},
+        status=script.status,
+        lost=lambda worker: script.lost.append(worker.number),
+        pool=script.pool,
+        listener=Silent(),
+        log=lambda _text: None,
+    ).train()
+
+
+def test_each_worker_is_invoked_until_its_shard_is_done(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Script({0: [(STEPS, record())], 1: [(4, record()), (3, record()), (3, record())]})
+
+    status = train(memory, script, monkeypatch)
+
+    assert status.version == 2 * STEPS
+    assert [len(worker.activations) for worker in memory.state.workers] == [1, 3]
+    assert all(worker.finished for worker in memory.state.workers)
+    assert script.lost == []
+
+
+def test_a_crash_after_some_steps_is_invoked_again_and_the_server_is_told(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crash = record(success=False, status="action developer error", error="The action did not return")
+    script = Script({0: [(5, crash), (5, record())]})
+
+    train(memory, script, monkeypatch)
+
+    assert script.lost == [0]
+    assert len(memory.state.workers[0].activations) == 2
+
+
+@pytest.mark.parametrize(
+    ("failed", "error"),
+    [
+        (record(success=False, status="application error", error="model.py, line 3: ValueError: no"), SubmissionError),
+        (record(success=False, status="action developer error", error="exhausted its memory"), LimitError),
+        (record(success=False, status="action developer error", error="exceeded its time limits of 1"), LimitError),
+        (record(success=False, status="whisk internal error"), InfrastructureError),
+        (record(), SubmissionError),
+    ],
+)
+def test_three_failures_without_a_step_end_the_run_with_whose_fault_it_was(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch, failed: Activation, error: type[Exception]
+) -> None:
+    script = Script({0: [(0, failed)] * 3})
+
+    with pytest.raises(error) as caught:
+        train(memory, script, monkeypatch)
+
+    assert "worker-0" in str(caught.value)
+    assert len(script.invocations) == 3
+
+
+def test_a_step_between_failures_starts_the_count_anew(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    crash = record(success=False, status="action developer error", error="gone")
+    script = Script({0: [(0, crash), (0, crash), (1, crash), (0, crash), (9, record())]})
+
+    train(memory, script, monkeypatch)
+
+    assert len(script.invocations) == 5
+
+
+def test_a_queued_worker_is_named_with_the_reason(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Script({0: [(STEPS, None)]})
+    entry = QueueEntry(
+        activation="0-0", namespace="guest", action="t", memory_mb=256, waiting_s=1, position=1, reason="pool is full"
+    )
+    script.queue = [entry]
+    asked = 0
+
+    def pool() -> Pool:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            script.queue, script.records["0-0"] = [], record()
+        return Script.pool(script)
+
+    script.pool = pool  # type: ignore[method-assign]
+    train(memory, script, monkeypatch)
+
+    assert memory.state.notes == ("worker-0 queued: pool is full",)
+
+
+def test_the_time_of_the_whole_training_is_limited(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LimitError, match="longer than"):
+        train(memory, Script({0: [(0, None)]}), monkeypatch, seconds=0.05)
+
+
+def test_what_has_been_invoked_is_on_disk(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(memory, Script({0: [(STEPS, record())]}), monkeypatch)
+
+    assert Memory(memory.run).state == memory.state
