@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -18,15 +18,25 @@ class Base:
     python_version: str
     packages: dict[str, str]
     """normalised name -> version, the local part included (torch -> 2.13.0+cpu)"""
+    metadata: dict[str, str] = field(default_factory=dict)
+    """normalised name -> the text of METADATA, what a resolver needs to know of the packages"""
     folder: Path | None = None
-    """process sandbox: a folder of these packages that is put on PYTHONPATH read-only"""
+    """process sandbox: a folder of these packages that is put on PYTHONPATH read-only; there once something was built"""
+    notes: tuple[str, ...] = ()
+    """what a report says of it, such as the build of torch"""
 
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """Everything that an image is made of. `source` and `environment` are folders of ours."""
+    """Everything that an image is made of. `source` and `environment` are folders of ours.
+
+    `image_file` is where what was built is described for whoever starts it.
+    """
 
     run: str
+    reference: str
+    tree_sha256: str
+    image_file: Path
     base: Base
     source: Path
     environment: Path | None
