@@ -1,0 +1,148 @@
+"""A bucket of any S3 store, through the minio client: the embedded store, MinIO, or another one."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from minio import Minio
+from minio.error import MinioException, S3Error
+
+from pipeline.errors import InfrastructureError, LimitError
+
+CONNECT_S, READ_S = 5, 60
+TRIES = 4
+REGION = "us-east-1"
+SMALLEST_PART, LARGEST_PART = 5 * 2**20, 64 * 2**20
+ABSENT = {"NoSuchKey", "ResourceNotFound"}
+
+
+class Pool(urllib3.PoolManager):
+    """Connections that wait and retry within bounds, and read rclone's text/xml errors as the XML that they are."""
+
+    def __init__(self) -> None:
+        retries = urllib3.Retry(total=TRIES - 1, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504))
+        timeout = urllib3.Timeout(connect=CONNECT_S, read=READ_S)
+        super().__init__(num_pools=2, maxsize=8, timeout=timeout, retries=retries)
+
+    def urlopen(self, method: str, url: str, redirect: bool = True, **kw: Any) -> urllib3.BaseHTTPResponse:
+        response = super().urlopen(method, url, redirect, **kw)
+        if response.headers.get("content-type", "").startswith("text/xml"):
+            response.headers["content-type"] = "application/xml"
+        return response
+
+
+class S3Bucket:
+    """One bucket with one key pair. Threads may share it."""
+
+    def __init__(self, client: Minio, endpoint: str, keys: tuple[str, str], name: str, *, secure: bool) -> None:
+        self.client = client
+        self.endpoint = endpoint
+        self.keys_pair = keys
+        self.name = name
+        self.secure = secure
+
+    def put(self, key: str, content: bytes | Path, *, content_type: str = "application/octet-stream") -> None:
+        """Replaces the object in one step. Raises InfrastructureError."""
+        with self.errors("put", key):
+            if isinstance(content, bytes):
+                self.send(key, io.BytesIO(content), len(content), content_type)
+            else:
+                with content.open("rb") as file:
+                    self.send(key, file, content.stat().st_size, content_type)
+
+    def send(self, key: str, file: Any, size: int, content_type: str) -> None:
+        part = min(max(size, SMALLEST_PART), LARGEST_PART)
+        self.client.put_object(self.name, key, file, size, content_type=content_type, part_size=part)
+
+    def get(self, key: str, *, at_most: int) -> bytes:
+        """The object's bytes. Raises KeyError where there is none, LimitError where it has more than `at_most`."""
+        with self.errors("get", key):
+            response = self.client.get_object(self.name, key)
+            try:
+                content = response.read(at_most + 1)
+            finally:
+                response.close()
+                response.release_conn()
+        if len(content) > at_most:
+            raise LimitError(f"object {key} of bucket {self.name} has more than {at_most} bytes")
+        return content
+
+    def exists(self, key: str) -> bool:
+        try:
+            with self.errors("stat", key):
+                self.client.stat_object(self.name, key)
+        except KeyError:
+            return False
+        return True
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """All keys that begin with `prefix`, sorted."""
+        with self.errors("list", prefix):
+            found = self.client.list_objects(self.name, prefix=prefix, recursive=True)
+            return sorted(one.object_name for one in found if one.object_name)
+
+    def delete(self, key: str) -> None:
+        """Deletes the object; one that is not there is no error."""
+        try:
+            with self.errors("delete", key):
+                self.client.remove_object(self.name, key)
+        except KeyError:
+            return
+
+    def url(self, key: str, *, method: str = "GET", valid_for: timedelta, address: str | None = None) -> str:
+        """A signed URL; made here without asking the store, also for an address that only containers see."""
+        signer = client(address or self.endpoint, *self.keys_pair, secure=self.secure)
+        with self.errors(f"sign {method}", key):
+            return str(signer.get_presigned_url(method, self.name, key, expires=valid_for))
+
+    @contextmanager
+    def errors(self, verb: str, key: str) -> Iterator[None]:
+        """Turns the client's errors into ours; the message never holds a key pair or a signed URL."""
+        what = f"store {self.endpoint}: {verb} {self.name}/{key}"
+        try:
+            yield
+        except S3Error as error:
+            if error.code in ABSENT and verb != "list":
+                raise KeyError(key) from None
+            raise InfrastructureError(f"{what}: {error.code}: {error.message}", hint=advice(error.code)) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise InfrastructureError(
+                f"{what}: no answer after {TRIES} tries ({type(error).__name__})", hint="is the store running?"
+            ) from error
+        except MinioException as error:
+            raise InfrastructureError(f"{what}: {error}", hint="look at the store's own log") from error
+        except ValueError as error:
+            raise InfrastructureError(f"{what}: {error}", hint="this is a fault of the caller") from error
+
+
+def advice(code: str | None) -> str:
+    if code in {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}:
+        return "the key pair does not open this bucket, or the clocks differ"
+    return "create it, or name another bucket" if code == "NoSuchBucket" else "look at the store's own log"
+
+
+def client(endpoint: str, access_key: str, secret_key: str, *, secure: bool) -> Minio:
+    """A client with its region set, so that signing asks nobody."""
+    return Minio(
+        endpoint, access_key=access_key, secret_key=secret_key, secure=secure, region=REGION, http_client=Pool()
+    )
+
+
+def connect(endpoint: str, access_key: str, secret_key: str, bucket: str, secure: bool = False) -> S3Bucket:
+    """The bucket at `endpoint` (host:port), made if it is not there. Raises InfrastructureError."""
+    connection = client(endpoint, access_key, secret_key, secure=secure)
+    found = S3Bucket(connection, endpoint, (access_key, secret_key), bucket, secure=secure)
+    with found.errors("open", ""):
+        try:
+            if not connection.bucket_exists(bucket):
+                connection.make_bucket(bucket)
+        except S3Error as error:
+            if error.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                raise
+    return found
