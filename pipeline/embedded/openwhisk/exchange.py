@@ -18,6 +18,7 @@ Address = Path | tuple[str, int]
 
 HEADERS_LIMIT = 64 * 1024
 RETRY_S = 0.05
+LAST_WORDS_S = 0.05
 
 
 class _ReplyReader(asyncio.Protocol):
@@ -47,22 +48,25 @@ class _ReplyReader(asyncio.Protocol):
             body = bytes(self._received[self._body_at : self._body_at + min(length, self._limit)])
             self.done.set_result(Reply(status, headers, body, length))
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
+        self.fail("the connection ended without a reply")
+
+    def fail(self, reason: str) -> None:
         if not self.done.done():
-            self.done.set_exception(NoReplyError("the connection ended without a reply"))
+            self.done.set_exception(NoReplyError(reason))
 
     def _read_head(self) -> bool:
         end = self._received.find(b"\r\n\r\n")
         if end < 0:
             if len(self._received) > HEADERS_LIMIT:
-                self._refuse("the reply's headers have no end")
+                self.fail("the reply's headers have no end")
             return False
         first, *lines = bytes(self._received[:end]).decode("latin-1").split("\r\n")
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         version, _, status = first.partition(" ")
         length = headers.get("content-length", "")
         if not version.startswith("HTTP/1.") or not status[:3].isdecimal():
-            self._refuse("the reply is not HTTP")
+            self.fail("the reply is not HTTP")
         elif length.isdecimal() and len(length) < 16:
             self._head, self._body_at = (int(status[:3]), headers, int(length)), end + 4
             return True
@@ -70,19 +74,17 @@ class _ReplyReader(asyncio.Protocol):
             self._head, self._body_at = (204, headers, 0), end + 4
             return True
         else:
-            self._refuse("the reply has no Content-Length")
+            self.fail("the reply has no Content-Length")
         return False
-
-    def _refuse(self, reason: str) -> None:
-        self.done.set_exception(NoReplyError(reason))
 
 
 async def post(
-    address: Address, path: str, body: bytes, *, timeout_s: float, reply_limit: int, ended: Callable[[], bool]
+    address: Address, path: str, body: bytes, *, timeout_s: float, reply_limit: int, ended: asyncio.Future[Any]
 ) -> Reply:
-    """POSTs `body`, trying again every 50 ms while the connection is refused and the container has not `ended`.
+    """POSTs `body`, trying again every 50 ms while the connection is refused.
 
-    Raises NoReplyError, NoReplyInTimeError (see containers.py).
+    `ended` is done when the container has ended: a listening socket that outlives it would accept a connection
+    that nobody serves. Raises NoReplyError, NoReplyInTimeError (see containers.py).
     """
     try:
         async with asyncio.timeout(timeout_s):
@@ -91,24 +93,36 @@ async def post(
         raise NoReplyInTimeError(f"no reply within {timeout_s:g} s") from None
 
 
-async def _post(address: Address, path: str, body: bytes, reply_limit: int, ended: Callable[[], bool]) -> Reply:
+async def _post(address: Address, path: str, body: bytes, reply_limit: int, ended: asyncio.Future[Any]) -> Reply:
     host = "action" if isinstance(address, Path) else f"{address[0]}:{address[1]}"
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\nUser-Agent: openwhisk-invoker\r\n\r\n"
     )
+    transport, reader = await _connected(address, lambda: _ReplyReader(head.encode() + body, reply_limit), ended)
+
+    def on_end(_: asyncio.Future[Any]) -> None:
+        # what it sent before its end may still be on the way
+        asyncio.get_running_loop().call_later(LAST_WORDS_S, reader.fail, "the container has ended")
+
+    ended.add_done_callback(on_end)
+    try:
+        return await reader.done
+    finally:
+        ended.remove_done_callback(on_end)
+        transport.abort()
+
+
+async def _connected(
+    address: Address, factory: Callable[[], _ReplyReader], ended: asyncio.Future[Any]
+) -> tuple[asyncio.Transport, _ReplyReader]:
     while True:
         try:
-            transport, reader = await _connect(address, lambda: _ReplyReader(head.encode() + body, reply_limit))
+            return await _connect(address, factory)
         except OSError as error:
-            if ended():
+            if ended.done():
                 raise NoReplyError(f"the container has ended: {error.strerror}") from None
             await asyncio.sleep(RETRY_S)
-            continue
-        try:
-            return await reader.done
-        finally:
-            transport.abort()
 
 
 def _connect(

@@ -93,9 +93,9 @@ class LogBuffer:
             except TimeoutError:
                 break
         lines, self._lines = self._lines, []
-        if self._dropped:
+        if self._dropped and self._limit:
             lines.append(LogLine(time.time_ns(), "stderr", self._truncation()))
-            self._dropped = 0
+        self._dropped = 0
         return tuple(lines)
 
     def _complete(self) -> bool:
