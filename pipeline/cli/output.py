@@ -1,0 +1,83 @@
+"""Where the command line writes: a terminal, a pipe, a log. A reader that has gone stops nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from typing import IO, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from pipeline.errors import PipelineError
+from pipeline.text import printable
+
+
+class Output(Console):
+    """A console that takes texts as they are, and goes silent when its reader has gone.
+
+    A run that is written about must not end because `head` has seen enough.
+    """
+
+    def on_broken_pipe(self) -> None:
+        discard(self.file)
+
+
+def output(*, errors: bool = False) -> Output:
+    """The console of standard output or standard error; without escape codes unless it is a terminal."""
+    stream = sys.stderr if errors else sys.stdout
+    return Output(
+        file=stream, force_terminal=stream.isatty(), highlight=False, markup=False, emoji=False, soft_wrap=True
+    )
+
+
+def write(text: str) -> None:
+    """Writes text for another program: nothing wrapped, nothing coloured."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard(sys.stdout)
+
+
+def write_json(value: Any) -> None:
+    write(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def discard(stream: IO[str]) -> None:
+    """Sends all further output of `stream` nowhere, the interpreter's last flush included."""
+    try:
+        descriptor = stream.fileno()
+    except (io.UnsupportedOperation, ValueError):
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def tolerate_any_text() -> None:
+    """A terminal or log without UTF-8 shows question marks instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def styled(text: str, style: str = "") -> Text:
+    return Text(printable(text), style=style)
+
+
+def show_error(error: PipelineError) -> None:
+    """Says on standard error what happened, every fault, and what to do."""
+    faults = [str(fault) for fault in error.faults]
+    show_failure(output(errors=True), "error", error.message, faults, error.hint)
+
+
+def show_failure(console: Console, word: str, message: str, faults: list[str], hint: str) -> None:
+    """`word: message`, then each fault on a line, then the hint."""
+    console.print(Text.assemble((f"{word}:", "bold red"), " ", styled(message)))
+    for fault in faults:
+        console.print(styled(f"  {fault}"))
+    if hint:
+        console.print(Text.assemble(("  hint:", "bold"), " ", styled(hint)))
