@@ -1,0 +1,1 @@
+"""What the test session itself is made of; no tests."""
