@@ -73,7 +73,7 @@ class Reader:
 
     def _refuse(self, name: str, value: Any, meaning: str) -> None:
         if value is not None:
-            shown = repr(value) if isinstance(value, int | float) else f"{type(value).__name__} {str(value)[:40]!r}"
+            shown = repr(value)[:40] if isinstance(value, int | float) else f"{type(value).__name__} {str(value)[:40]!r}"
             self.wrong.append(f"{name} must be {meaning}, not {shown}")
 
     def finish(self) -> None:
