@@ -162,6 +162,7 @@ class Run:
     report_file = Inside("report.html")
     plots = Inside("plots")
     logs = Inside("logs")
+    model_file = Inside("model.safetensors")
     source = Inside("source")
     requirements_lock = Inside("check", "requirements.lock")
     dockerfile = Inside("render", "Dockerfile")

@@ -56,7 +56,7 @@ class Train:
         servers = backends.servers
         servers.cancel()  # workers of a killed coordinator speak to a server that is gone
         restart_workers(memory, job.workers)
-        with ServerProcess(run, memory, servers.course_bucket()) as server:
+        with ServerProcess(run, memory, servers.course_access()) as server:
             addresses = servers.set_reach(action.name, self.services(backends, server))
             coordinator = Coordinator(
                 memory,
@@ -70,8 +70,7 @@ class Train:
                 listener=listener,
                 log=log,
             )
-            final = coordinator.train()
-            server.keep_status(final)
+            coordinator.train()
             return server.versions()
 
     def services(self, backends: Backends, server: ServerProcess) -> list[Service]:

@@ -22,12 +22,15 @@ from pipeline.training.material import HIDDEN, VALIDATION, as_npy, read_labels
 from pipeline.training.prediction import PROBLEMS
 from pipeline.training.status import ServerStatus, ShardStatus
 
+LARGEST_MODEL = 2**30
+
 
 def collect_training(run: Run, backends: Backends, log: StageLog) -> None:
     """Writes `logs/worker-N.log`, the private records, and the figures. A part that is missing is named there."""
     state = load(run)
     functions = backends.servers.functions()
     intervals = [*worker_activations(run, functions, state), *prediction_activations(run, functions, state)]
+    keep_model(run, backends, state)
     usage = {one.activation: one for one in backends.servers.usage()}
     scores, missing = score_all(run, backends, state, log)
     hidden = {one.label: one.accuracy for one in scores[HIDDEN]}
@@ -52,6 +55,13 @@ def collect_training(run: Run, backends: Backends, log: StageLog) -> None:
         ),
     )
     log(f"{sum(len(one.activations) for one in state.workers)} activations of workers, {len(intervals)} records")
+
+
+def keep_model(run: Run, backends: Backends, state: Execution) -> None:
+    """The final parameters are the student's own: safetensors, array by name."""
+    key = next((one.parameters_key for one in state.predictions if one.label == "final"), None)
+    if key is not None:
+        write_bytes(run.model_file, backends.servers.course_bucket().get(key, at_most=LARGEST_MODEL))
 
 
 def worker_activations(run: Run, functions: Functions, state: Execution) -> Iterable[Interval]:
@@ -127,7 +137,6 @@ def worker_figures(worker: WorkerState, status: ServerStatus | None, usage: dict
     """What a worker did in all of its activations. Bytes are counted by the parameter server."""
     shard = status.shards[worker.number] if status else ShardStatus(shard=worker.number)
     used = [usage[one] for one in worker.activations if one in usage]
-    measured = used_in_all(used) if used else {}
     return WorkerFigures(
         worker=worker.number,
         activations=len(worker.activations),
@@ -138,8 +147,7 @@ def worker_figures(worker: WorkerState, status: ServerStatus | None, usage: dict
         bytes_sent=shard.bytes_sent,
         bytes_received=shard.bytes_received,
         state="" if worker.finished else worker.state,
-        **measured,
-    )
+    ).model_copy(update=used_in_all(used) if used else {})
 
 
 def used_in_all(used: Sequence[Usage]) -> dict[str, float]:

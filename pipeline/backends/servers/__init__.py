@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -20,6 +20,16 @@ class Traffic:
     bytes_sent: int = 0
     bytes_received: int = 0
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class StoreAccess:
+    """How a trusted process of the course reaches the course's bucket itself."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    bucket: str
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,8 @@ class Servers(Protocol):
     def course_bucket(self) -> Bucket:
         """The course's own bucket: parameters, checkpoints, what predictions read and answer."""
         ...
+
+    def course_access(self) -> StoreAccess: ...
 
     def run_bucket(self) -> Bucket:
         """The run's own bucket, with the run's own key: what its workers may read and change."""

@@ -1,0 +1,173 @@
+"""The parameter server of a run: a process of the course's, started, asked and ended by the coordinator."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+from pydantic import SecretStr
+
+from pipeline.backends.servers import StoreAccess
+from pipeline.errors import InfrastructureError
+from pipeline.files import write_json
+from pipeline.run import Run
+from pipeline.settings import TrainJob
+from pipeline.training.checkpoints import FINAL, INITIAL, version_name
+from pipeline.training.control_client import ControlClient
+from pipeline.training.execution import Memory, WorkerState
+from pipeline.training.material import checked
+from pipeline.training.server_settings import BucketCheckpoints, Grant, ServerSettings
+from pipeline.training.status import ServerStatus
+
+START_S = 60.0
+STOP_S = 30.0
+NO_LOSSES = 2**53
+
+
+class ServerProcess:
+    """Starts the server on entering, from its newest checkpoint where there is one; ends it on leaving."""
+
+    def __init__(self, run: Run, memory: Memory, access: StoreAccess) -> None:
+        self.run = run
+        self.memory = memory
+        self.access = access
+        self.folder = run.private / "parameter-server"
+        self.socket = self.folder / "workers.sock"
+        self.control = ControlClient(self.folder / "control.sock")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> ServerProcess:
+        end_recorded(self.memory)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o711)
+        ready = self.folder / "ready.json"
+        for leftover in (ready, self.socket, self.folder / "control.sock"):
+            leftover.unlink(missing_ok=True)
+        config = self.folder / "config.json"
+        write_json(config, as_json(self.settings(ready)), mode=0o600)
+        with (self.folder / "server.log").open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "pipeline.training.server", "--config", str(config)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self.memory.update(server=(self.process.pid, psutil.Process(self.process.pid).create_time()))
+        self.await_ready(ready)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.keep_status()
+        end_recorded(self.memory)
+        if self.process is not None:
+            self.process.wait()
+
+    def settings(self, ready: Path) -> ServerSettings:
+        assignment, job = checked(self.run)
+        return ServerSettings(
+            socket=self.socket,
+            control_socket=self.folder / "control.sock",
+            ready_file=ready,
+            grants=tuple(grant(worker) for worker in self.memory.state.workers),
+            shards=job.workers,
+            mode=job.mode,
+            staleness=job.staleness,
+            gradients_per_update=job.gradients_per_update,
+            optimiser=job.optimiser,
+            learning_rate=job.learning_rate,
+            momentum=job.momentum,
+            checkpoints=BucketCheckpoints(
+                endpoint=self.access.endpoint,
+                access_key=self.access.access_key,
+                secret_key=SecretStr(self.access.secret_key),
+                bucket=self.access.bucket,
+                prefix=prefix(self.run),
+            ),
+            checkpoint_updates=job.checkpoint_updates,
+            scored_versions=frozenset(scored_versions(job, self.memory.state.shard_steps)),
+            start_wait_s=assignment.limits.start_s,
+        )
+
+    def await_ready(self, ready: Path) -> None:
+        deadline = time.monotonic() + START_S
+        while not ready.exists():
+            if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
+                raise InfrastructureError(
+                    "the parameter server did not start", hint=f"its log is {self.folder / 'server.log'}"
+                )
+            time.sleep(0.02)
+
+    def status(self) -> ServerStatus:
+        """What the server knows, without the losses. Raises InfrastructureError when it does not answer."""
+        return ServerStatus.model_validate(self.control.status(losses_since=NO_LOSSES))
+
+    def keep_status(self) -> None:
+        """Remembers the server's last word with all losses, for the report; nothing where it does not answer."""
+        with suppress(InfrastructureError):
+            self.memory.update(status=ServerStatus.model_validate(self.control.status()))
+
+    def lost(self, worker: int) -> None:
+        self.control.lost(worker=str(worker))
+
+    def versions(self) -> list[tuple[str, int, str]]:
+        """(name, version, key) of the initial, the scored and the final parameters. Ends the training."""
+        _, job = checked(self.run)
+        final, at = self.control.finish(), prefix(self.run)
+        scored = [one for one in scored_versions(job, self.memory.state.shard_steps) if one < final]
+        return [
+            ("initial", 0, f"{at}/{INITIAL}"),
+            *((f"checkpoint-{one}", one, f"{at}/{version_name(one)}") for one in scored),
+            ("final", final, f"{at}/{FINAL}"),
+        ]
+
+
+def grant(worker: WorkerState) -> Grant:
+    return Grant(id=str(worker.number), token=SecretStr(worker.token), shard=worker.number)
+
+
+def prefix(run: Run) -> str:
+    return f"training/{run.record.run}"
+
+
+def scored_versions(job: TrainJob, shard_steps: tuple[int, ...]) -> list[int]:
+    """Evenly spaced versions between the first and the last, as many as the assignment asks for."""
+    pushes = [-(-steps // job.update_interval) for steps in shard_steps]
+    total = max(pushes) if job.mode == "sync" and not job.gradients_per_update else sum(pushes)
+    if job.gradients_per_update:
+        total //= job.gradients_per_update
+    count = job.scored_checkpoints
+    return sorted({total * part // (count + 1) for part in range(1, count + 1)} - {0, total})
+
+
+def end_recorded(memory: Memory) -> None:
+    """Ends the server that this state recorded, and no other process that has its number by now."""
+    if memory.state.server is None:
+        return
+    number, started = memory.state.server
+    try:
+        process = psutil.Process(number)
+        if abs(process.create_time() - started) < 1:
+            process.terminate()
+            process.wait(STOP_S)
+    except psutil.TimeoutExpired:
+        process.kill()
+    except psutil.NoSuchProcess:
+        pass
+    memory.update(server=None)
+
+
+def as_json(settings: ServerSettings) -> dict[str, Any]:
+    """The settings with their secrets, for a file that only the server reads."""
+    values = settings.model_dump(mode="json")
+    values["grants"] = [
+        {"id": one.id, "token": one.token.get_secret_value(), "shard": one.shard} for one in settings.grants
+    ]
+    if isinstance(settings.checkpoints, BucketCheckpoints):
+        values["checkpoints"]["secret_key"] = settings.checkpoints.secret_key.get_secret_value()
+    return values

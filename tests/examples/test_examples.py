@@ -1,0 +1,113 @@
+"""Every example submission ends as the `expected.toml` beside it says, on the real MNIST, through all nine stages."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jsonschema import validate
+
+from support.runs import EXAMPLES, ROOT, Finished, submit
+
+FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/expected.toml"))
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The main job, small: trained once, looked at by many tests."""
+    return submit(EXAMPLES / "mnist_train", tmp_path_factory.mktemp("honest") / "run")
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_an_example_ends_as_it_says(folder: Path, tmp_path: Path) -> None:
+    expected = tomllib.loads((folder / "expected.toml").read_text())
+
+    done = submit(folder, tmp_path / "run")
+
+    assert done.code == expected["exit_code"], done.output
+    assert done.result["outcome"] == expected["outcome"]
+    reason = json.dumps(done.result) + done.output
+    for words in expected.get("reason_contains", []):
+        assert words in reason
+    assert (tmp_path / "run" / "report.html").stat().st_size > 0
+
+
+def test_an_honest_submission_passes_with_every_stage_done(honest: Finished) -> None:
+    assert honest.code == 0, honest.output
+    assert [stage["status"] for stage in honest.result["stages"]] == ["done"] * 9
+    assert honest.result["points"] == honest.result["max_points"] == 100
+    assert honest.result["metrics"]["accuracy"] > 0.85
+    assert honest.result["metrics"]["accuracy_initial"] < 0.4
+    assert len(honest.result["workers"]) == 2
+
+
+def test_the_result_keeps_to_its_schema(honest: Finished) -> None:
+    validate(honest.result, json.loads((ROOT / "docs" / "result.schema.json").read_text()))
+
+
+def test_the_accuracy_is_that_of_the_saved_predictions(honest: Finished) -> None:
+    private = honest.folder / "private"
+    predicted = np.load(private / "predictions" / "final-hidden.npy")
+    labels = np.load(private / "labels-hidden.npy")
+
+    assert honest.result["metrics"]["accuracy"] == pytest.approx(float((predicted == labels).mean()))
+
+
+def test_what_was_measured_is_there_for_each_worker(honest: Finished) -> None:
+    for worker in honest.result["workers"]:
+        assert worker["steps"] == 250
+        assert worker["cpu_s"] > 0
+        assert 20 < worker["peak_memory_mb"] < 512
+        assert worker["bytes_sent"] > 250 * 200_000
+        assert "peak_memory_mb" in worker["measured"]
+        assert "compute_s" in worker["reported"]
+
+
+def test_the_student_can_read_the_workers_logs(honest: Finished) -> None:
+    assert "training step" in (honest.folder / "logs" / "worker-0.log").read_text()
+
+
+def test_no_secret_lies_where_a_student_reads(honest: Finished) -> None:
+    """Keys and tokens of the run are nowhere but in its private files."""
+    execution = json.loads((honest.folder / "private" / "execution.json").read_text())
+    secrets = [worker["token"] for worker in execution["workers"]]
+    secrets.append((honest.folder / "private" / "secret").read_bytes().hex())
+    readable = [
+        path
+        for path in honest.folder.rglob("*")
+        if path.is_file() and "private" not in path.parts and path.name != "servers.json"
+    ]
+
+    assert len(readable) > 10
+    for path in readable:
+        content = path.read_bytes()
+        assert not any(secret.encode() in content for secret in secrets), path
+        assert b"X-Amz-Signature=" not in content.replace(b"X-Amz-Signature=[masked]", b""), path
+
+
+def test_nothing_of_the_run_is_left_running(honest: Finished) -> None:
+    import psutil
+
+    left = [
+        process.info
+        for process in psutil.process_iter(["pid", "cmdline"])
+        if str(honest.folder) in " ".join(process.info["cmdline"] or [])
+    ]
+    assert left == []
+
+
+def test_five_faults_are_named_at_once(tmp_path: Path) -> None:
+    done = submit(EXAMPLES / "five_faults", tmp_path / "run")
+
+    assert done.code == 10
+    assert len(done.result["faults"] if "faults" in done.result else json.loads(record(done))["faults"]) >= 5
+    for part in ("submission.toml", "requirements.txt", "-e", "syntax", "link"):
+        assert part in done.output.lower(), done.output
+    assert "<html" in done.report
+
+
+def record(done: Finished) -> str:
+    return (done.folder / "record.json").read_text()

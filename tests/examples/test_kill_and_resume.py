@@ -1,0 +1,147 @@
+"""Whatever is killed, a run goes on; synchronous training ends with the same parameters to the bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline.run import STAGE_NAMES
+from support.runs import COURSE, EXAMPLES, pipeline, start, submit
+
+SOURCE = EXAMPLES / "mnist_train"
+WAIT_S = 120
+
+
+def wait_for(condition: object, what: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        if condition():  # type: ignore[operator]
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"waited {WAIT_S} s for {what}")
+
+
+def execution(folder: Path) -> dict[str, object]:
+    try:
+        loaded: dict[str, object] = json.loads((folder / "private" / "execution.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return loaded
+
+
+def is_training(folder: Path) -> bool:
+    log = folder / "private" / "parameter-server"
+    checkpoints = list((folder / "private" / "servers").rglob("checkpoint-*.safetensors"))
+    return log.exists() and bool(checkpoints)
+
+
+def model(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    done = submit(SOURCE, tmp_path_factory.mktemp("whole") / "run")
+    assert done.code == 0, done.output
+    return model(done.folder)
+
+
+def test_the_same_submission_twice_gives_the_same_model(uninterrupted: bytes, tmp_path: Path) -> None:
+    assert model(submit(SOURCE, tmp_path / "run").folder) == uninterrupted
+
+
+def test_a_killed_coordinator_is_resumed_to_the_bit(uninterrupted: bytes, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    coordinator = start("run", SOURCE, "--course", COURSE, "--out", folder)
+    wait_for(lambda: is_training(folder), "the first checkpoint")
+    coordinator.kill()
+    coordinator.communicate()
+
+    done = pipeline("resume", folder, out=folder)
+
+    assert done.code == 0, done.output
+    assert model(folder) == uninterrupted
+
+
+def test_a_killed_worker_is_replaced_and_the_run_ends_to_the_bit(uninterrupted: bytes, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    coordinator = start("run", SOURCE, "--course", COURSE, "--out", folder)
+    wait_for(lambda: is_training(folder), "the first checkpoint")
+    victim = max(runners_of(coordinator.pid, folder), key=lambda process: process.memory_info().rss)
+    victim.kill()
+    output, _ = coordinator.communicate(timeout=WAIT_S * 2)
+
+    assert coordinator.returncode == 0, output
+    workers = json.loads((folder / "result.json").read_text())["workers"]
+    assert sorted(worker["activations"] for worker in workers) == [1, 2]
+    assert json.loads((folder / "result.json").read_text())["outcome"] == "passed"
+
+
+def runners_of(_coordinator: int, folder: Path) -> list[psutil.Process]:
+    """The runner processes of this run's containers, found below its supervisor."""
+    supervisor = psutil.Process(json.loads((folder / "servers.json").read_text())["pid"])
+    return [
+        process
+        for process in supervisor.children(recursive=True)
+        if process.cmdline()[-2:] == ["-m", "runner"] and process.name().startswith("python")
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_frees_everything_and_goes_on(number: signal.Signals, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    coordinator = start("run", SOURCE, "--course", COURSE, "--out", folder)
+    wait_for(lambda: is_training(folder), "the first checkpoint")
+    os.kill(coordinator.pid, number)
+    output, _ = coordinator.communicate(timeout=WAIT_S)
+
+    assert coordinator.returncode == 130, output
+    assert json.loads((folder / "result.json").read_text())["outcome"] == "aborted"
+    assert left_of(folder) == []
+    assert pipeline("resume", folder, out=folder).code == 0
+
+
+def test_cancel_stops_a_run_and_is_harmless_twice(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    coordinator = start("run", SOURCE, "--course", COURSE, "--out", folder)
+    wait_for(lambda: is_training(folder), "the first checkpoint")
+
+    codes = [pipeline("cancel", folder, out=folder).code for _ in range(2)]
+
+    coordinator.communicate(timeout=WAIT_S)
+    assert codes == [0, 0]
+    assert coordinator.returncode == 130
+    assert left_of(folder) == []
+
+
+def left_of(folder: Path) -> list[str]:
+    """Command lines of processes that still name the run's folder."""
+    lines = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    return [line for line in lines if str(folder) in line]
+
+
+def test_nine_stages_each_a_process_with_the_servers_killed_between(uninterrupted: bytes, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    for name in STAGE_NAMES:
+        source = (SOURCE, "--course", COURSE) if name == STAGE_NAMES[0] else ()
+        done = pipeline("stage", name, *source, "--out", folder, out=folder)
+        assert done.code == 0, f"{name}: {done.output}"
+        kill_servers(folder)
+
+    assert json.loads((folder / "result.json").read_text())["outcome"] == "passed"
+    assert model(folder) == uninterrupted
+
+
+def kill_servers(folder: Path) -> None:
+    try:
+        number = json.loads((folder / "servers.json").read_text())["pid"]
+        os.kill(number, signal.SIGKILL)
+    except (OSError, ValueError, KeyError):
+        return
+    wait_for(lambda: not psutil.pid_exists(number) or psutil.Process(number).status() == "zombie", "the kill")

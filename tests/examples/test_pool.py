@@ -1,0 +1,22 @@
+"""Four workers on a pool for three: the fourth is named, nobody waits for it, and the run passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.runs import COURSE, EXAMPLES, submit
+
+
+@pytest.mark.small_torch
+def test_four_workers_on_a_pool_for_three(tmp_path: Path) -> None:
+    course = tmp_path / "course.toml"
+    settings = COURSE.read_text().replace("_mb = 512", "_mb = 256").replace("at_most = 512", "at_most = 256")
+    course.write_text(settings + "\n[servers]\npool_mb = 1024\nprewarmed = 1\nprewarmed_mb = 256\n")
+
+    done = submit(EXAMPLES / "mnist_train", tmp_path / "run", "--set", "workers=4", course=course)
+
+    assert done.code == 0, done.output
+    assert "worker-3 queued: " in done.output
+    assert [worker["steps"] > 0 for worker in done.result["workers"]] == [True] * 4

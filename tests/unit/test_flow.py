@@ -1,0 +1,211 @@
+"""The walk: what is done stays done, a failure names its owner, a report is always made, a stop can be gone on with."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import flow
+from pipeline.errors import CourseError, InfrastructureError, LimitError, Outcome, SubmissionError, UsageError
+from pipeline.listener import Silent
+from pipeline.lock import exclusive
+from pipeline.run import STAGE_NAMES, Record, Request, Run, Status
+from pipeline.settings import Course
+
+Walked = list[str]
+
+
+class Servers:
+    """Counts what a clean-up asks for."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: self.calls.append(name)
+
+
+class Backends:
+    def __init__(self) -> None:
+        self.servers = Servers()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    record = Record(
+        run="r1",
+        request=Request(source="."),
+        course=Course(assignments=()),
+        settings_sha256="0" * 64,
+        created=datetime.now(UTC),
+    )
+    return Run.create(tmp_path / "run", record)
+
+
+@pytest.fixture
+def walked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Stages that only note that they ran; a test replaces one by what it wants to happen."""
+    order: Walked = []
+    special: dict[str, Callable[[Run], None]] = {}
+
+    def made(name: str) -> flow.Stage:
+        def stage(run: Run, backends: Any, log: Callable[[str], None]) -> None:
+            order.append(name)
+            log(f"{name} at work")
+            if name in special:
+                special[name](run)
+            elif name == "report" and run.record.outcome is None:
+                run.update(outcome=Outcome.PASSED)
+
+        return stage
+
+    monkeypatch.setattr(flow, "stages", lambda _listener: {name: made(name) for name in STAGE_NAMES})
+    return {"order": order, "special": special}
+
+
+def failing(error: Exception) -> Callable[[Run], None]:
+    def stage(_run: Run) -> None:
+        raise error
+
+    return stage
+
+
+def walk(run: Run) -> Outcome:
+    return flow.walk(run, Backends(), Silent())  # type: ignore[arg-type]
+
+
+def statuses(run: Run) -> dict[str, Status]:
+    return {stage.name: stage.status for stage in run.record.stages}
+
+
+def test_all_nine_stages_in_order(run: Run, walked: dict[str, Any]) -> None:
+    assert walk(run) is Outcome.PASSED
+    assert walked["order"] == list(STAGE_NAMES)
+    assert set(statuses(Run.open(run.folder)).values()) == {Status.DONE}
+    assert run.stage_log("build").read_text() == "build at work\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (SubmissionError("two faults"), Outcome.FAILED),
+        (LimitError("too slow"), Outcome.LIMIT),
+        (CourseError("no base"), Outcome.COURSE),
+        (InfrastructureError("no index"), Outcome.INFRASTRUCTURE),
+        (ZeroDivisionError("oh"), Outcome.INFRASTRUCTURE),
+    ],
+)
+def test_a_failure_has_an_owner_and_the_report_is_made(
+    run: Run, walked: dict[str, Any], error: Exception, outcome: Outcome
+) -> None:
+    walked["special"]["check"] = failing(error)
+
+    assert walk(run) is outcome
+    assert walked["order"] == ["fetch", "check", "report"]
+    assert statuses(run)["check"] is Status.FAILED
+    assert statuses(run)["execute"] is Status.SKIPPED
+    assert str(error) in run.record.reason
+
+
+def test_a_traceback_is_kept_for_staff_only(run: Run, walked: dict[str, Any]) -> None:
+    walked["special"]["render"] = failing(ZeroDivisionError("oh"))
+    walk(run)
+
+    assert "ZeroDivisionError" in (run.hidden_logs / "render.traceback.log").read_text()
+    assert "Traceback" not in run.stage_log("render").read_text()
+
+
+def test_what_a_failed_execution_left_is_collected(run: Run, walked: dict[str, Any]) -> None:
+    walked["special"]["execute"] = failing(SubmissionError("worker-0: it raised"))
+
+    assert walk(run) is Outcome.FAILED
+    assert walked["order"][-2:] == ["collect", "report"]
+
+
+def test_resume_does_not_repeat_what_is_done(run: Run, walked: dict[str, Any]) -> None:
+    walked["special"]["execute"] = failing(InfrastructureError("the engine died"))
+    assert walk(run) is Outcome.INFRASTRUCTURE
+    walked["order"].clear()
+    del walked["special"]["execute"]
+
+    assert flow.resume(Run.open(run.folder), Backends(), Silent()) is Outcome.PASSED  # type: ignore[arg-type]
+    assert walked["order"] == ["register", "execute", "collect", "report"]
+
+
+def test_resume_after_a_kill_goes_on_with_the_stage_that_ran(run: Run, walked: dict[str, Any]) -> None:
+    walked["special"]["build"] = failing(SystemExit())  # type: ignore[arg-type]
+    with pytest.raises(SystemExit):
+        walk(run)
+    walked["order"].clear()
+    del walked["special"]["build"]
+
+    assert flow.resume(Run.open(run.folder), Backends(), Silent()) is Outcome.PASSED  # type: ignore[arg-type]
+    assert walked["order"] == list(STAGE_NAMES[3:])
+
+
+@pytest.mark.parametrize("error", [SubmissionError("yours"), LimitError("too much")])
+def test_a_students_failure_is_final(run: Run, walked: dict[str, Any], error: Exception) -> None:
+    walked["special"]["execute"] = failing(error)
+    first = walk(run)
+    walked["order"].clear()
+
+    assert flow.resume(Run.open(run.folder), Backends(), Silent()) is first  # type: ignore[arg-type]
+    assert walked["order"] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_aborts_in_order_and_can_be_resumed(run: Run, walked: dict[str, Any], number: signal.Signals) -> None:
+    walked["special"]["execute"] = lambda _run: os.kill(os.getpid(), number)
+
+    assert walk(run) is Outcome.ABORTED
+    assert walked["order"][-1] == "report"
+    assert number.name in run.record.reason
+    del walked["special"]["execute"]
+    assert flow.resume(Run.open(run.folder), Backends(), Silent()) is Outcome.PASSED  # type: ignore[arg-type]
+
+
+def test_stages_one_by_one(run: Run, walked: dict[str, Any]) -> None:
+    for name in STAGE_NAMES:
+        flow.stage(name, Run.open(run.folder), Backends(), Silent())  # type: ignore[arg-type]
+
+    assert walked["order"] == list(STAGE_NAMES)
+    assert Run.open(run.folder).record.outcome is Outcome.PASSED
+
+
+def test_a_stage_out_of_order_is_refused_with_the_one_to_take(run: Run, walked: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="comes after fetch"):
+        flow.stage("build", run, Backends(), Silent())  # type: ignore[arg-type]
+
+
+def test_a_stage_is_not_done_twice(run: Run, walked: dict[str, Any]) -> None:
+    for _ in range(2):
+        flow.stage("fetch", Run.open(run.folder), Backends(), Silent())  # type: ignore[arg-type]
+
+    assert walked["order"] == ["fetch"]
+
+
+def test_cancel_marks_and_reports_and_a_second_time_is_harmless(run: Run, walked: dict[str, Any]) -> None:
+    flow.stage("fetch", run, Backends(), Silent())  # type: ignore[arg-type]
+
+    for _ in range(2):
+        assert flow.cancel(Run.open(run.folder), Backends(), Silent()) is Outcome.ABORTED  # type: ignore[arg-type]
+    assert walked["order"] == ["fetch", "report"]
+
+
+def test_cleaning_up_frees_the_servers(run: Run, walked: dict[str, Any]) -> None:
+    run.servers_file.write_text("{}")
+    backends = Backends()
+    flow.walk(run, backends, Silent())  # type: ignore[arg-type]
+
+    assert backends.servers.calls == ["cancel", "stop"]
+
+
+def test_two_processes_do_not_work_on_one_run(run: Run, walked: dict[str, Any]) -> None:
+    with exclusive(run.in_use_file), pytest.raises(UsageError, match="another process"):
+        walk(run)
