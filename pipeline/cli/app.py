@@ -68,9 +68,9 @@ def call(arguments: Sequence[str]) -> int:
         show_error(error)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        error = AbortedError("stopped")
-        show_error(error)
-        return error.exit_code
+        stopped = AbortedError("stopped")
+        show_error(stopped)
+        return stopped.exit_code
     except Exception as error:
         return own_fault(error)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+from pipeline.course import load_course
 from pipeline.errors import Fault, UsageError
-from pipeline.run import Request, Run
-from pipeline.settings import Sandbox
+from pipeline.run import Record, Request, Run, new_run_id
+from pipeline.settings import Course, Sandbox
 
-OVERRIDE = re.compile(r"([a-z][a-z0-9_.]*)=(.*)", re.DOTALL)
+OVERRIDE = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*)=(.*)", re.DOTALL)
 
 
 def parse_overrides(settings: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -22,16 +25,32 @@ def parse_overrides(settings: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple((match[1], match[2]) for _, match in matches if match)
 
 
-def begin(request: Request, folder: Path) -> Run:
-    """Makes the folder of a new run.
+def begin(request: Request, folder: Path | None) -> Run:
+    """Makes the folder of a new run, `runs/<id>` where none is named.
 
-    Raises CourseError with every fault of the course file, UsageError where the folder holds a run or the sandbox is
-    one that is not there yet.
+    Raises CourseError with every fault of the course file, UsageError where the folder holds a run or cannot be
+    written to, or where the sandbox is one that is not there yet.
     """
     refuse_docker(request.sandbox)
-    from pipeline.course import new_record
+    course = load_course(request.course_file).course
+    run = new_run_id()
+    record = Record(
+        run=run,
+        request=request,
+        course=course,
+        settings_sha256=settings_sha256(course),
+        created=datetime.now(UTC),
+    )
+    place = folder or Path("runs") / run
+    try:
+        return Run.create(place, record)
+    except OSError as error:
+        raise UsageError(f"{place} cannot be made: {error.strerror}", hint="name another --out") from None
 
-    return Run.create(folder, new_record(request))
+
+def settings_sha256(course: Course) -> str:
+    """The hash by which two runs are known to have had the same settings."""
+    return hashlib.sha256(course.model_dump_json().encode()).hexdigest()
 
 
 def refuse_docker(sandbox: Sandbox) -> None:

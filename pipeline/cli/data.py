@@ -107,9 +107,7 @@ def store_named(endpoint: str | None, access_key: str | None, secret_file: Path 
     if endpoint is None or access_key is None or secret_file is None:
         given = {"--endpoint": endpoint, "--access-key": access_key, "--secret-key-file": secret_file}
         faults = [Fault(name, "is not given") for name, value in given.items() if value is None]
-        raise UsageError(
-            "no store is named", faults=faults, hint="or --servers with the file of `pipeline serve`"
-        )
+        raise UsageError("no store is named", faults=faults, hint="or --servers with the file of `pipeline serve`")
     try:
         return endpoint, access_key, secret_file.read_text().strip()
     except OSError as error:

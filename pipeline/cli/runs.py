@@ -17,17 +17,17 @@ from pipeline.cli.output import output, show_failure, styled, write, write_json
 from pipeline.cli.summary import show_summary
 from pipeline.errors import Outcome, UsageError
 from pipeline.listener import Silent
-from pipeline.run import STAGE_NAMES, Record, Request, Run, new_run_id
+from pipeline.run import STAGE_NAMES, Record, Request, Run
 from pipeline.settings import Sandbox
 
 Source = Annotated[str, typer.Argument(help="a folder or a git URL", show_default=False)]
 Ref = Annotated[str | None, typer.Option(help="branch, tag or commit of a git URL", metavar="REV")]
 Student = Annotated[str, typer.Option(help="who submits", metavar="NAME")]
 CourseFile = Annotated[
-    Path | None, typer.Option(help="course.toml of the staff", metavar="FILE", show_default="none: practice")
+    Path | None, typer.Option(help="course.toml of the staff", metavar="FILE", show_default="practice")
 ]
 AssignmentName = Annotated[str | None, typer.Option(help="which assignment of the course", metavar="NAME")]
-SandboxName = Annotated[Sandbox, typer.Option(help="what student code runs in", case_sensitive=False)]
+SandboxName = Annotated[Sandbox, typer.Option(help="what student code runs in", metavar="auto|process|docker")]
 Out = Annotated[Path | None, typer.Option(help="the run's folder", metavar="DIR", show_default="runs/ID")]
 Settings = Annotated[
     list[str] | None,
@@ -52,7 +52,7 @@ def run(
 ) -> None:
     """Take a submission through all nine stages to its report."""
     request = request_of(source, ref, student, course, assignment, sandbox, settings)
-    the_run = begin(request, out or Path("runs") / new_run_id())
+    the_run = begin(request, out)
     finish(the_run, "walk", as_json=as_json, verbose=verbose)
 
 
@@ -99,8 +99,8 @@ def render(
 
 def stage(
     name: Annotated[str, typer.Argument(help=", ".join(STAGE_NAMES), metavar="NAME", show_default=False)],
+    out: Annotated[Path, typer.Option(help="the run's folder", metavar="DIR", show_default=False)],
     source: Annotated[str | None, typer.Argument(help="for the first stage: a folder or a git URL")] = None,
-    out: Annotated[Path, typer.Option(help="the run's folder", metavar="DIR", show_default=False)] = ...,  # type: ignore[assignment]
     ref: Ref = None,
     student: Student = "student",
     course: CourseFile = None,
@@ -180,8 +180,10 @@ def finish(the_run: Run, how: str, *, as_json: bool, verbose: bool) -> None:
 
     with showing(output(errors=as_json), verbose=verbose) as listener:
         outcome: Outcome = getattr(flow, how)(the_run, backends_of(the_run), listener)
-    if as_json:
+    if as_json and the_run.result_file.exists():
         write(the_run.result_file.read_text())
+    elif as_json:
+        write_json(check_result(the_run.record))
     else:
         show_summary(output(), the_run)
     leave(outcome)

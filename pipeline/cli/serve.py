@@ -25,7 +25,7 @@ END_S = 30.0
 
 
 def serve(
-    sandbox: Annotated[Sandbox, typer.Option(help="what actions run in", case_sensitive=False)] = Sandbox.AUTO,
+    sandbox: Annotated[Sandbox, typer.Option(help="what actions run in", metavar="auto|process|docker")] = Sandbox.AUTO,
     ready_file: Annotated[
         Path | None, typer.Option(help="written once all answer, mode 0600: addresses and keys", metavar="FILE")
     ] = None,

@@ -29,7 +29,9 @@ Run it here: `pipeline run .`
 
 def init(
     kind: Annotated[Literal["train"], typer.Argument(help="kind of job")] = "train",
-    into: Annotated[Path, typer.Option(help="the folder to write into", show_default="the current one")] = Path(),
+    into: Annotated[
+        Path, typer.Option(help="the folder to write into", metavar="DIR", show_default="the current one")
+    ] = Path(),
 ) -> None:
     """Write a starter repository for a student; no file is ever overwritten."""
     files = starter_files(EXAMPLES / EXAMPLE_OF_KIND[kind])
