@@ -108,7 +108,7 @@ class Figures(Figure):
         """Accuracy learnt here: of the final parameters less that of the initial ones."""
         if self.accuracy is None or self.accuracy_initial is None:
             return None
-        return self.accuracy - self.accuracy_initial
+        return round(self.accuracy - self.accuracy_initial, 9)
 
     @property
     def peak_memory_mb(self) -> float | None:

@@ -1,0 +1,162 @@
+"""The grade: checks of the assignment against measured figures. Pure; what is not known never passes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.errors import Outcome
+from pipeline.figures import Figures
+from pipeline.result import CheckResult
+from pipeline.settings import Assignment, Check, LateRule, late_days
+
+UNITS = {"accuracy": "", "gain": "", "seconds": " s", "peak_memory_mb": " MB"}
+DIGITS = {"accuracy": 4, "gain": 4, "seconds": 1, "peak_memory_mb": 0}
+NEXT_STEPS = {
+    "accuracy": "train longer, change the model or its learning rate",
+    "gain": "let it be learnt here: the initial values must not know the answers yet",
+    "seconds": "do less work an update, or fewer epochs",
+    "peak_memory_mb": "use a smaller batch or model",
+}
+
+
+@dataclass(frozen=True)
+class Late:
+    """`days` started days after the deadline; `percent` of the points are taken for them, 100 when too late."""
+
+    days: int = 0
+    percent: float = 0.0
+    refused: bool = False
+
+
+@dataclass(frozen=True)
+class Grade:
+    """`points` is None where the outcome is not known; `reason` and `hint` are for the student."""
+
+    outcome: Outcome
+    checks: tuple[CheckResult, ...]
+    points: float | None
+    reason: str
+    hint: str = ""
+
+
+def grade(assignment: Assignment, figures: Figures, arrived: datetime) -> Grade:
+    """Grades a run that was collected.
+
+    A check whose measure is missing fails. Where a measure is missing for a reason that is not the student's and
+    its points would decide, the outcome is infrastructure: unknown is never 0 points and never a pass.
+    """
+    checks = tuple(check_result(check, figures) for check in assignment.checks)
+    late = lateness(arrived, assignment.deadline, assignment.late)
+    earned = after_deduction(sum(one.points or 0.0 for one in checks), late)
+    unknown = [check for check in assignment.checks if blameless(check, figures)]
+    possible = after_deduction(sum(one.points or 0.0 for one in checks) + sum(one.points for one in unknown), late)
+    if earned >= assignment.passed_from:
+        return Grade(Outcome.PASSED, checks, earned, passed_reason(checks, late))
+    if possible >= assignment.passed_from:
+        names = ", ".join(check.measure for check in unknown)
+        reason = f"{names} could not be measured, and that decides about passing"
+        return Grade(Outcome.INFRASTRUCTURE, checks, None, reason, "the run is to be repeated; it is not your fault")
+    return Grade(Outcome.FAILED, checks, earned, *failed_reason(assignment, checks, earned, late))
+
+
+def check_result(check: Check, figures: Figures) -> CheckResult:
+    value = measured(check, figures)
+    if value is None:
+        why = figures.missing.get(check.measure, "it was not measured")
+        detail = f"there is no {words(check.measure)}: {why}"
+        return CheckResult(name=check.name, passed=False, points=0.0, max_points=check.points, detail=detail)
+    low = -math.inf if check.at_least is None else check.at_least
+    high = math.inf if check.at_most is None else check.at_most
+    passed = low <= value <= high
+    return CheckResult(
+        name=check.name,
+        passed=passed,
+        points=check.points if passed else 0.0,
+        max_points=check.points,
+        detail=f"{words(check.measure)} is {shown(check, value, passed)}, asked is {bounds(check)}",
+    )
+
+
+def measured(check: Check, figures: Figures) -> float | None:
+    value: float | None = getattr(figures, check.measure)
+    return value if value is not None and math.isfinite(value) else None
+
+
+def blameless(check: Check, figures: Figures) -> bool:
+    return measured(check, figures) is None and check.measure not in figures.missing
+
+
+def bounds(check: Check) -> str:
+    unit = UNITS[check.measure]
+    parts = [f"at least {check.at_least:g}{unit}"] if check.at_least is not None else []
+    parts += [f"at most {check.at_most:g}{unit}"] if check.at_most is not None else []
+    return " and ".join(parts) or "any value"
+
+
+def shown(check: Check, value: float, passed: bool) -> str:
+    """The value, rounded, but never so that a failed one reads as if it had passed."""
+    for digits in range(DIGITS[check.measure], 17):
+        text = f"{value:.{digits}f}"
+        low = check.at_least is None or float(text) >= check.at_least
+        high = check.at_most is None or float(text) <= check.at_most
+        if (low and high) == passed:
+            return text + UNITS[check.measure]
+    return repr(value) + UNITS[check.measure]
+
+
+def words(measure: str) -> str:
+    return {"peak_memory_mb": "peak memory", "seconds": "training time"}.get(measure, measure)
+
+
+def lateness(arrived: datetime, deadline: datetime | None, rule: LateRule) -> Late:
+    days = late_days(arrived, deadline)
+    if days > rule.days:
+        return Late(days, 100.0, refused=True)
+    return Late(days, min(100.0, days * rule.percent_a_day))
+
+
+def after_deduction(points: float, late: Late) -> float:
+    return round(points * (1 - late.percent / 100), 6)
+
+
+def late_words(late: Late) -> str:
+    if not late.days:
+        return ""
+    days = f"{late.days} day{'s' if late.days > 1 else ''} late"
+    return f"{days}, past the last day accepted" if late.refused else f"{days}: {late.percent:g} % of the points taken"
+
+
+def passed_reason(checks: tuple[CheckResult, ...], late: Late) -> str:
+    missed = [one.name for one in checks if not one.passed]
+    reason = f"enough points, though not for {', '.join(missed)}" if missed else "all checks passed"
+    return "; ".join(filter(None, [reason, late_words(late)]))
+
+
+def failed_reason(
+    assignment: Assignment, checks: tuple[CheckResult, ...], earned: float, late: Late
+) -> tuple[str, str]:
+    """Reason and hint. The hint is about the failed check that costs the most points."""
+    short = f"{earned:g} points of the {assignment.passed_from:g} needed to pass"
+    failed = [(one, check) for one, check in zip(checks, assignment.checks, strict=True) if not one.passed]
+    if not failed:
+        return "; ".join(filter(None, [short, late_words(late)])), ""
+    worst, check = max(failed, key=lambda pair: pair[0].max_points)
+    reason = "; ".join(filter(None, [short, worst.detail, late_words(late)]))
+    return reason, NEXT_STEPS[check.measure]
+
+
+def not_graded(assignment: Assignment, outcome: Outcome, reason: str) -> tuple[CheckResult, ...]:
+    """The checks of a run that ended before it could be graded: 0 points if that is the student's, else no grade."""
+    own = outcome in {Outcome.FAILED, Outcome.LIMIT}
+    return tuple(
+        CheckResult(
+            name=check.name,
+            passed=False if own else None,
+            points=0.0 if own else None,
+            max_points=check.points,
+            detail=f"not graded: {reason}",
+        )
+        for check in assignment.checks
+    )
