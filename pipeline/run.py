@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,6 +17,7 @@ from pipeline.settings import Assignment, Course, Isolation, Job, Sandbox
 
 STAGE_NAMES = ("fetch", "check", "render", "build", "push", "register", "execute", "collect", "report")
 RECORD_VERSION = 1
+Part = TypeVar("Part")
 
 
 class Status(StrEnum):
@@ -218,6 +219,13 @@ class Run:
             raise UsageError(f"{folder} is no run's folder: it has no record.json") from None
         except ValidationError as error:
             raise UsageError(f"{path} is not a record that this version reads: {error.error_count()} faults") from error
+
+
+def done(part: Part | None, stage: str) -> Part:
+    """A part of the record that an earlier stage wrote. Raises UsageError where it has not."""
+    if part is None:
+        raise UsageError(f"stage {stage} has not ended well in this run", hint=f"first `pipeline stage {stage}`")
+    return part
 
 
 def new_run_id() -> str:

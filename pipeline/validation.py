@@ -82,7 +82,7 @@ def shown(value: Any) -> str:
 def nearest(key: str, valid: Iterable[str]) -> str:
     """A hint that names the valid key nearest to `key`, or all of them."""
     names = sorted(valid)
-    near = difflib.get_close_matches(key.lower(), names, n=1)
+    near = difflib.get_close_matches(key, names, n=1) or difflib.get_close_matches(key.lower(), names, n=1)
     if near:
         return f"did you mean `{near[0]}`?"
     return f"the keys here are {', '.join(names)}" if names else "no key can be set here"

@@ -1,0 +1,231 @@
+"""Images of the process sandbox: folders, put read-only beside each other, and a manifest that names them.
+
+The base is [torch, numpy] with all that they need, out of the pipeline's own environment, hard-linked into the cache.
+"""
+
+from __future__ import annotations
+
+import compileall
+import errno
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from pipeline.backends.images import Base, BuildRequest
+from pipeline.embedded.contract import ProcessImage
+from pipeline.environments import put
+from pipeline.errors import CourseError, InfrastructureError
+from pipeline.files import write_json, write_text
+from pipeline.run import Image
+from pipeline.source import remove_folder
+
+NAME = "default"
+ROOTS = ("torch", "numpy")
+
+
+class ProcessImages:
+    """Builds manifests. `cache` keeps bases and copies of the runner, each under the hash of what it holds."""
+
+    def __init__(self, cache: Path) -> None:
+        self.cache = cache
+
+    def base(self, name: str) -> Base:
+        """What the base provides; its folder is made by the first build that needs it."""
+        if name != NAME:
+            raise CourseError(f"there is no base {name!r} for the process sandbox", hint=f"there is {NAME!r}")
+        return self._base
+
+    @cached_property
+    def _base(self) -> Base:
+        packages = closure(ROOTS)
+        digest = digest_of(packages)
+        return Base(
+            name=NAME,
+            digest=f"sha256:{digest}",
+            python_version=platform.python_version(),
+            packages={name: found.version for name, found in packages.items()},
+            metadata={name: found.read_text("METADATA") or "" for name, found in packages.items()},
+            folder=self.cache / "bases" / digest / "packages",
+            notes=(torch_build(packages),),
+        )
+
+    def build(self, request: BuildRequest) -> Image:
+        """Writes the manifest of base, environment and code; code is made read-only."""
+        base, base_cached, base_size = self._provide(request.base)
+        runner, runner_sha256 = copy_of_runner(self.cache)
+        make_read_only(request.source)
+        parts = (request.base.digest, request.lock_sha256, request.tree_sha256, runner_sha256)
+        manifest = ProcessImage(
+            reference=request.reference,
+            digest=f"sha256:{hashlib.sha256(' '.join(parts).encode()).hexdigest()}",
+            # the interpreter itself: through the link of a virtual environment the pipeline's own packages were seen
+            python=Path(sys.executable).resolve(),
+            base=base,
+            environment=request.environment,
+            code=request.source,
+            runner=runner,
+        )
+        write_json(request.image_file, manifest.model_dump(mode="json"))
+        return Image(
+            reference=manifest.reference,
+            digest=manifest.digest,
+            base=request.base.name,
+            base_digest=request.base.digest,
+            lock_sha256=request.lock_sha256,
+            size_bytes=base_size + size_of(request.source),
+            cached=base_cached,
+            notes=request.base.notes,
+        )
+
+    def push(self, image: Image) -> Image:
+        """Nothing to put anywhere: the folders are on this machine."""
+        return image
+
+    def _provide(self, base: Base) -> tuple[Path, bool, int]:
+        """The base's folder, whether it was there already, and its size in bytes."""
+        if base.folder is None:
+            raise InfrastructureError("this base has no folder", hint="build it with the images that it came from")
+        marker = base.folder.parent / "size"
+        cached = marker.exists()
+        if not cached:
+            make_base(base.folder.parent)
+        return base.folder, cached, int(marker.read_text())
+
+
+def closure(roots: tuple[str, ...]) -> dict[str, importlib.metadata.Distribution]:
+    """The installed distributions that `roots` need, themselves included, by normalised name."""
+    found: dict[str, importlib.metadata.Distribution] = {}
+    waiting = list(roots)
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name in found:
+            continue
+        try:
+            found[name] = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            raise InfrastructureError(
+                f"the base needs {name}, which is not installed", hint="run `make setup`"
+            ) from None
+        needed = (Requirement(line) for line in found[name].requires or [])
+        waiting += [one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return dict(sorted(found.items()))
+
+
+def digest_of(packages: dict[str, importlib.metadata.Distribution]) -> str:
+    """The hash of interpreter, platform, and the record of each package, which has the hash of each of its files."""
+    digest = hashlib.sha256(f"{sys.version}\n{platform.platform(aliased=False, terse=True)}\n".encode())
+    for name, distribution in packages.items():
+        record = distribution.read_text("RECORD") or ""
+        digest.update(f"{name}=={distribution.version}\n{record}\n".encode())
+    return digest.hexdigest()
+
+
+def torch_build(packages: dict[str, importlib.metadata.Distribution]) -> str:
+    """Which build of torch the base has; PyPI's default one on Linux needs CUDA's packages."""
+    version = packages["torch"].version
+    cuda = any(name.startswith("nvidia-") for name in packages) or "+cu" in version
+    return f"torch {version}, {'CUDA' if cuda else 'CPU'} build"
+
+
+def make_base(folder: Path) -> None:
+    """Puts the packages into the cache in one step; of two runs that do so at a time, one wins."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
+    try:
+        size = 0
+        for distribution in closure(ROOTS).values():
+            for source, path in files_of(distribution):
+                target = partial / "packages" / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                link_or_copy(source, target)
+                size += source.stat().st_size
+        compile_missing(partial / "packages")
+        write_text(partial / "size", str(size))
+        partial.chmod(0o755)
+        put(partial, folder)
+    finally:
+        remove_folder(partial)
+
+
+def files_of(distribution: importlib.metadata.Distribution) -> Iterator[tuple[Path, str]]:
+    """Each file of a package with its path below site-packages; programs that lie elsewhere are left out."""
+    seen = set()
+    for entry in distribution.files or []:
+        source = Path(str(entry.locate()))
+        for file, path in ((source, str(entry)), compiled(source, str(entry))):
+            if not path.startswith(("..", "/")) and path not in seen and file.is_file():
+                seen.add(path)
+                yield file, path
+
+
+def compiled(source: Path, path: str) -> tuple[Path, str]:
+    """The bytecode of a module, which some installers compile without recording it."""
+    if source.suffix != ".py":
+        return source, path
+    return (Path(importlib.util.cache_from_source(str(source))), importlib.util.cache_from_source(path))
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EACCES}:
+            raise
+        shutil.copy2(source, target)
+
+
+def compile_missing(packages: Path) -> None:
+    """Compiles modules without bytecode: on a read-only folder each start would compile them again."""
+    for path in packages.rglob("*.py"):
+        if not Path(importlib.util.cache_from_source(str(path))).exists():
+            compileall.compile_file(path, quiet=2)
+
+
+def copy_of_runner(cache: Path) -> tuple[Path, str]:
+    """A folder that holds the package `runner` and nothing else, and the hash of its files."""
+    spec = importlib.util.find_spec("runner")
+    if spec is None or not spec.submodule_search_locations:
+        raise InfrastructureError("the package `runner` is not installed", hint="run `make setup`")
+    package = Path(next(iter(spec.submodule_search_locations)))
+    modules = sorted(path for path in package.rglob("*.py"))
+    digest = hashlib.sha256(sys.version.encode())
+    for module in modules:
+        digest.update(f"{module.relative_to(package)}\0".encode() + hashlib.sha256(module.read_bytes()).digest())
+    folder = cache / "runners" / digest.hexdigest()
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
+        try:
+            for module in modules:
+                target = partial / "runner" / module.relative_to(package)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(module, target)
+            compileall.compile_dir(partial, quiet=2)
+            partial.chmod(0o755)
+            put(partial, folder)
+        finally:
+            remove_folder(partial)
+    return folder, digest.hexdigest()
+
+
+def make_read_only(folder: Path) -> None:
+    """Files 0444, folders 0555: what runs is what was pushed."""
+    for path, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            Path(path, name).chmod(0o444)
+        Path(path).chmod(0o555)
+
+
+def size_of(folder: Path) -> int:
+    return sum(Path(path, name).lstat().st_size for path, _, names in os.walk(folder) for name in names)

@@ -1,0 +1,145 @@
+"""Requirements -> a hashed lock of wheels, against what the base has. The first lock of its kind is kept.
+
+The base's packages go to the resolver as wheels without content but with their real metadata, so that no index is
+asked for them and a conflict is found; they are then left out of the lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from pipeline.backends.images import Base
+from pipeline.errors import Fault, InfrastructureError, SubmissionError
+from pipeline.files import write_text
+from pipeline.package_tool import Finished, PackageTool
+from pipeline.requirements import FILE, Requirements
+from pipeline.settings import Assignment
+
+PINNED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*==[^\s\\;]+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A lock's text, pinned and hashed, without the base's packages and without the address of any index."""
+
+    text: str
+    kept: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return tuple(PINNED.findall(self.text))
+
+
+def lock(requirements: Requirements, base: Base, assignment: Assignment, cache: Path, tool: PackageTool) -> Lock:
+    """The lock of accepted requirements. `kept` is true where nothing had to be resolved again.
+
+    Raises SubmissionError where the requirements cannot be met with wheels, InfrastructureError where the index
+    cannot be reached (the probe of `PackageTool.index_answers` tells these apart).
+    """
+    if all(in_base(one, base) for one in requirements.accepted):
+        return Lock("", kept=True)
+    file = cache / "locks" / assignment.name / f"{lock_key(requirements, base)}.lock"
+    if file.exists():
+        return Lock(file.read_text(encoding="utf-8"), kept=True)
+    with tempfile.TemporaryDirectory(prefix="lock-") as scratch:
+        text, notes = resolve(requirements, base, assignment, tool, Path(scratch))
+    if not file.exists():
+        write_text(file, text)
+    return Lock(text, kept=False, notes=notes)
+
+
+def in_base(requirement: Requirement, base: Base) -> bool:
+    """Whether the base alone meets a requirement, whose version was judged before. Extras may bring in more."""
+    if requirement.marker is not None and not requirement.marker.evaluate():
+        return True
+    return canonicalize_name(requirement.name) in base.packages and not requirement.extras
+
+
+def lock_key(requirements: Requirements, base: Base) -> str:
+    wanted = hashlib.sha256(requirements.normalised().encode()).hexdigest()
+    return f"{base.digest.removeprefix('sha256:')[:16]}-{wanted}"
+
+
+def resolve(
+    requirements: Requirements, base: Base, assignment: Assignment, tool: PackageTool, scratch: Path
+) -> tuple[str, tuple[str, ...]]:
+    """Asks uv, as of the assignment's date where the index knows dates; the lock and notes for the report."""
+    wanted, target = scratch / "requirements.in", scratch / "requirements.lock"
+    wanted.write_text(requirements.normalised(), encoding="utf-8")
+    write_stubs(base, scratch)
+    command = [
+        "pip",
+        "compile",
+        str(wanted),
+        "--output-file",
+        str(target),
+        "--generate-hashes",
+        "--only-binary",
+        ":all:",
+    ]
+    command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--constraints"]
+    command += [str(scratch / "base.txt"), "--python-version", base.python_version]
+    command += [part for name in sorted(base.packages) for part in ("--no-emit-package", name)]
+    dated = ["--exclude-newer", assignment.locked_as_of.isoformat()] if assignment.locked_as_of else []
+    notes: tuple[str, ...] = ()
+    done = tool.run(*command, *dated, wheels=[str(scratch)])
+    if done.code and dated and "exclude-newer" in done.complaint:
+        done = tool.run(*command, wheels=[str(scratch)])
+        notes = ("the index gives no upload times: the lock is not as of the assignment's date",)
+    if done.code:
+        raise why(done, tool, scratch)
+    return target.read_text(encoding="utf-8"), notes
+
+
+def write_stubs(base: Base, folder: Path) -> None:
+    """Wheels of the base's packages with nothing but their metadata, and constraints to their versions."""
+    for name, version in base.packages.items():
+        stem = f"{name.replace('-', '_')}-{version}"
+        with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl", "w") as wheel:
+            plain = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+            wheel.writestr(f"{stem}.dist-info/METADATA", base.metadata.get(name, plain))
+            wheel.writestr(f"{stem}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{stem}.dist-info/RECORD", "")
+    pins = "".join(f"{name}=={version}\n" for name, version in sorted(base.packages.items()))
+    (folder / "base.txt").write_text(pins, encoding="utf-8")
+
+
+def why(done: Finished, tool: PackageTool, scratch: Path) -> SubmissionError | InfrastructureError:
+    """Whose fault a failed resolution is."""
+    if done.killed:
+        return InfrastructureError("resolving the requirements was killed (137): memory", hint="try again later")
+    if tool.index_answers(scratch) is not None:
+        return InfrastructureError(
+            f"the package index cannot be reached: {done.lines(3)}",
+            hint="try again later; nothing is wrong with the push",
+        )
+    fault = Fault(FILE, cause(done), hint_for(done.complaint))
+    return SubmissionError("requirements.txt cannot be met with wheels for this base", faults=[fault])
+
+
+def cause(done: Finished) -> str:
+    """uv's reason, on one line."""
+    text = " ".join(done.lines().split())
+    found = re.search(r"Because .*?(?:unsatisfiable\.|cannot be used\.|(?=hint:)|$)", text)
+    return (found[0] if found else text).strip()
+
+
+def hint_for(complaint: str) -> str:
+    if "no usable wheels" in complaint or "no wheels" in complaint:
+        return "this package has no wheel for the base's Python and platform: choose another version or package"
+    if "was not found" in complaint:
+        return "is the name written as on the index? A module may have another name than its package"
+    return "leave out versions that you do not need: the newest that fits is then taken"

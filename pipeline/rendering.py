@@ -1,0 +1,111 @@
+"""What would be built and registered, as text. Pure and deterministic: the same input gives the same bytes.
+
+Text from a student is in none of it; what goes in passes a filter for its place all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pipeline.backends.functions import Action, ActionLimits
+from pipeline.backends.images import Base
+from pipeline.errors import CourseError
+from pipeline.run import Checked
+
+IMAGE = re.compile(
+    r"(?:[a-z0-9][a-z0-9.-]*(?::[0-9]{1,5})?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+)
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+TASKS = ("train", "predict")
+ENTRYPOINT = ("python3", "-m", "runner")
+CODE = "/code"
+
+
+def image(text: str) -> str:
+    """An image's reference by full match. Raises CourseError: references are made here or set by staff."""
+    if not IMAGE.fullmatch(text):
+        raise CourseError(f"{text!r} is no image reference", hint="write registry/name:tag or name@sha256:...")
+    return text
+
+
+def variable(text: str) -> str:
+    if not VARIABLE.fullmatch(text):
+        raise CourseError(f"{text!r} is no name of an environment variable", hint="letters, digits and _ only")
+    return text
+
+
+def quoted(text: str) -> str:
+    """A value of ENV in quotes, with nothing left for Docker to expand."""
+    if any(ord(character) < 32 for character in text):
+        raise CourseError(f"{text!r} cannot stand in a Dockerfile", hint="leave out control characters")
+    return '"' + re.sub(r'(["\\$])', r"\\\1", text) + '"'
+
+
+def exec_form(arguments: tuple[str, ...]) -> str:
+    return json.dumps(list(arguments))
+
+
+def image_reference(course: str, assignment: str, run: str) -> str:
+    """The name of a run's image; the registry before it is the matter of who pushes it."""
+    return image(f"{course}/{assignment}:{run}")
+
+
+def dockerfile(base: Base, lock_sha256: str, *, has_environment: bool) -> str:
+    """A Dockerfile without RUN: base by digest, the lock's environment (an image of its own), code, user, entry."""
+    variables = {
+        "PYTHONPATH": "/opt/runner:/environment" if has_environment else "/opt/runner",
+        "PYTHONSAFEPATH": "1",
+        "PYTHONUNBUFFERED": "1",
+        "RUNNER_CODE": CODE,
+    }
+    return render_template(
+        "Dockerfile.j2",
+        {
+            "base": f"{base.name}@{base.digest}",
+            "environment": f"environments:{lock_sha256}" if has_environment else None,
+            "variables": variables,
+            "entrypoint": ENTRYPOINT,
+        },
+    )
+
+
+def render_template(name: str, values: Mapping[str, Any]) -> str:
+    """A file of `templates/` filled in; a value that it lacks is an error of ours."""
+    templates = Path(__file__).resolve().parent.parent / "templates"
+    environment = Environment(
+        loader=FileSystemLoader(templates),
+        undefined=StrictUndefined,
+        autoescape=False,  # Dockerfile, not HTML: each place has its filter
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(image=image, variable=variable, quoted=quoted, exec_form=exec_form)
+    return environment.get_template(name).render(values)
+
+
+def actions(course: str, run: str, checked: Checked) -> tuple[Action, ...]:
+    """The run's actions: one image, told apart by the bound parameter `task`."""
+    limits = checked.assignment.limits
+    return tuple(
+        Action(
+            name=f"{run}-{task}",
+            image=image_reference(course, checked.assignment.name, run),
+            limits=ActionLimits(limits.memory_mb, limits.timeout_s, limits.logs_mb),
+            parameters={"task": task, "kind": checked.job.kind},
+            annotations={"run": run, "assignment": checked.assignment.name},
+        )
+        for task in TASKS
+    )
+
+
+def actions_json(rendered: tuple[Action, ...]) -> str:
+    return json.dumps([asdict(action) for action in rendered], indent=2, sort_keys=True, allow_nan=False) + "\n"
