@@ -120,7 +120,10 @@ class ContainerMaker(Protocol):
         ...
 
     async def create(self, spec: ContainerSpec) -> Container:
-        """Starts a container; it need not answer yet. Raises NoImageError, NoContainerError."""
+        """Starts a container; it need not answer yet. Raises NoImageError, NoContainerError.
+
+        Cancelled, it leaves nothing behind.
+        """
         ...
 
     async def set_reach(self, reach: Reach) -> dict[str, str]:

@@ -1,0 +1,44 @@
+"""What can be set of the embedded OpenWhisk. The defaults are those of the standalone server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import psutil
+
+MB = 1024 * 1024
+LARGEST_DEFAULT_POOL_MB = 4096
+
+
+def default_pool_mb() -> int:
+    """The lesser of 4096 MB and half of this machine's memory."""
+    return min(LARGEST_DEFAULT_POOL_MB, psutil.virtual_memory().total // 2 // MB)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Memory and logs in MB, durations in seconds unless the name says otherwise, sizes in bytes."""
+
+    pool_mb: int = field(default_factory=default_pool_mb)
+    prewarmed: int = 0
+    prewarmed_mb: int = 256
+    invocations_per_minute: int = 100_000
+    concurrent_invocations: int = 30
+    memory_mb: tuple[int, int, int] = (128, 256, 512)
+    """least, default, largest; so the next three"""
+    timeout_ms: tuple[int, int, int] = (100, 60_000, 300_000)
+    logs_mb: tuple[int, int, int] = (0, 10, 10)
+    concurrency: tuple[int, int, int] = (1, 1, 1)
+    payload_bytes: int = MB
+    parameters_bytes: int = MB
+    result_bytes: int = MB
+    code_bytes: int = 48 * MB
+    json_depth: int = 200
+    blocking_s: float = 60.0
+    idle_s: float = 600.0
+    logs_wait_s: float = 10.0
+    """how long a container that is known to end its logs with the sentinel is given to do so"""
+    first_logs_wait_s: float = 0.5
+    """the same for one that has not been seen to do so"""
+    apihost: str = ""
+    """what containers get as __OW_API_HOST; empty: this server's own address"""
