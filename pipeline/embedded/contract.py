@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -42,6 +43,29 @@ class Reach(Message):
     namespace: str
     action: str
     services: tuple[Service, ...]
+
+
+class Forward(Message):
+    """A forwarder to a store: what it lets pass, and how much. Its socket is the answer to asking for it.
+
+    `allowed` are (method, path prefix) pairs; `exact` asks for equal paths. Caps count all requests and all bytes.
+    """
+
+    name: str = Field(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\Z")
+    store: Literal["course", "run"]
+    allowed: tuple[tuple[str, str], ...]
+    exact: bool = False
+    requests: int = Field(ge=0)
+    bytes_total: int = Field(ge=0)
+
+
+class Forwarded(Message):
+    """What a forwarder passed on. Bytes are those of bodies; `sent` went to the store."""
+
+    requests: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    seconds: float = 0.0
 
 
 class Usage(Message):

@@ -17,6 +17,7 @@ from pipeline.errors import InfrastructureError, LimitError
 
 CONNECT_S, READ_S = 5, 60
 TRIES = 4
+RETRIED = (500, 502, 503, 504)
 REGION = "us-east-1"
 SMALLEST_PART, LARGEST_PART = 5 * 2**20, 64 * 2**20
 ABSENT = {"NoSuchKey", "ResourceNotFound"}
@@ -26,12 +27,12 @@ class Pool(urllib3.PoolManager):
     """Connections that wait and retry within bounds, and read rclone's text/xml errors as the XML that they are."""
 
     def __init__(self) -> None:
-        retries = urllib3.Retry(total=TRIES - 1, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504))
+        retries = urllib3.Retry(total=TRIES - 1, backoff_factor=0.2, status_forcelist=RETRIED, raise_on_status=False)
         timeout = urllib3.Timeout(connect=CONNECT_S, read=READ_S)
         super().__init__(num_pools=2, maxsize=8, timeout=timeout, retries=retries)
 
-    def urlopen(self, method: str, url: str, redirect: bool = True, **kw: Any) -> urllib3.BaseHTTPResponse:
-        response = super().urlopen(method, url, redirect, **kw)
+    def urlopen(self, method: str, url: str, *arguments: Any, **options: Any) -> urllib3.BaseHTTPResponse:
+        response = super().urlopen(method, url, *arguments, **options)
         if response.headers.get("content-type", "").startswith("text/xml"):
             response.headers["content-type"] = "application/xml"
         return response
