@@ -223,7 +223,7 @@ class ParameterServer:
             return self.answer(worker, held, waited, enough, None if enough else at_least)
 
     def wait(self, ready: Callable[[], bool], timeout_s: float) -> float:
-        """Waits for `ready` or the time; the seconds waited. Raises RefusalError 503 when the server is being stopped."""
+        """Waits for `ready` or the time; the seconds waited. Raises RefusalError 503 when the server stops."""
         if ready():
             return 0.0
         began = time.monotonic()

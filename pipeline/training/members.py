@@ -65,7 +65,7 @@ class Members:
         return worker
 
     def admit(self, worker_id: str, token: str) -> Grant | None:
-        """The grant of a worker where the server has grants. Raises RefusalError 403 where the token is not the id's."""
+        """The grant of a worker where the server has grants. Raises RefusalError 403 where the token is another."""
         if self.settings.open:
             return None
         grant = self.grants.get(worker_id)

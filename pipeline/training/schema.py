@@ -25,7 +25,7 @@ MAX_ARRAYS = 10_000
 
 
 class ArraySchema(Frozen):
-    name: str = Field(min_length=1, max_length=256, pattern=r"\A[A-Za-z0-9_.\-]+\Z")
+    name: str = Field(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9_.\-]+$")
     dtype: Literal["float32", "int64"]
     shape: tuple[int, ...] = Field(max_length=8)
     trainable: bool
@@ -94,7 +94,8 @@ class Schema:
     def named(self, values: Values) -> dict[str, NDArray[Any]]:
         """Name -> array in its shape, in the schema's order."""
         found: dict[str, NDArray[Any]] = {}
-        for part, flat in zip(self.parts, (values.trainable, values.buffers, values.counters), strict=True):
+        flats: tuple[NDArray[Any], ...] = (values.trainable, values.buffers, values.counters)
+        for part, flat in zip(self.parts, flats, strict=True):
             at = 0
             for one in part:
                 found[one.name] = flat[at : at + one.size].reshape(one.shape)
@@ -102,7 +103,7 @@ class Schema:
         return {one.name: found[one.name] for one in self.arrays}
 
 
-ARRAYS = TypeAdapter(tuple[ArraySchema, ...])
+ARRAYS: TypeAdapter[tuple[ArraySchema, ...]] = TypeAdapter(tuple[ArraySchema, ...])
 
 
 def parse_schema(text: bytes | str, max_bytes: int) -> Schema:

@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pipeline.errors import CourseError, Fault
 from pipeline.settings import Frozen
 
-WorkerId = Annotated[str, Field(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
+WorkerId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 MEBIBYTE = 2**20
 
 
@@ -36,7 +36,7 @@ class BucketCheckpoints(Frozen):
     access_key: str
     secret_key: SecretStr
     bucket: str
-    prefix: str = Field(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._/-]{0,200}\Z")
+    prefix: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$")
 
 
 class ServerSettings(Frozen):
