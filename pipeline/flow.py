@@ -84,11 +84,10 @@ def cancel(run: Run, backends: Backends, listener: Listener) -> Outcome:
 
 
 def reopen(run: Run) -> None:
-    """Forgets the outcome and the stages that did not end well; what is done stays done."""
-    kept = tuple(
-        one if one.status is Status.DONE and one.name not in {"register", "report"} else StageRecord(name=one.name)
-        for one in run.record.stages
-    )
+    """Forgets the outcome and every stage from the first that did not end well; actions are registered anew."""
+    unfinished = [number for number, one in enumerate(run.record.stages) if one.status is not Status.DONE]
+    again = STAGE_NAMES[min([*unfinished, STAGE_NAMES.index("report")]) :]
+    kept = tuple(StageRecord(name=one.name) if one.name in {*again, "register"} else one for one in run.record.stages)
     run.update(stages=kept, outcome=None, reason="", hint="", faults=(), points=None)
 
 

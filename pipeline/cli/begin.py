@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.course import load_course
+from pipeline.beginning import new_record
 from pipeline.errors import Fault, UsageError
-from pipeline.run import Record, Request, Run, new_run_id
-from pipeline.settings import Course, Sandbox
+from pipeline.run import Request, Run
+from pipeline.settings import Sandbox
 
 OVERRIDE = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*)=(.*)", re.DOTALL)
 
@@ -32,25 +30,12 @@ def begin(request: Request, folder: Path | None) -> Run:
     written to, or where the sandbox is one that is not there yet.
     """
     refuse_docker(request.sandbox)
-    course = load_course(request.course_file).course
-    run = new_run_id()
-    record = Record(
-        run=run,
-        request=request,
-        course=course,
-        settings_sha256=settings_sha256(course),
-        created=datetime.now(UTC),
-    )
-    place = folder or Path("runs") / run
+    record = new_record(request)
+    place = folder or Path("runs") / record.run
     try:
         return Run.create(place, record)
     except OSError as error:
         raise UsageError(f"{place} cannot be made: {error.strerror}", hint="name another --out") from None
-
-
-def settings_sha256(course: Course) -> str:
-    """The hash by which two runs are known to have had the same settings."""
-    return hashlib.sha256(course.model_dump_json().encode()).hexdigest()
 
 
 def refuse_docker(sandbox: Sandbox) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.course import cache_folder
-from pipeline.errors import Fault, SubmissionError
+from pipeline.errors import CourseError, Fault, SubmissionError
 from pipeline.files import write_text
 from pipeline.package_tool import PackageTool
 from pipeline.python_files import check_entry, check_python
 from pipeline.requirements import FILE as REQUIREMENTS
 from pipeline.requirements import Requirements, read_requirements
 from pipeline.run import Checked, Record, done
-from pipeline.settings import Assignment, late_days
+from pipeline.settings import Assignment, Course, Isolation, late_days
 from pipeline.submission import FILE as SUBMISSION
 from pipeline.submission import chosen_assignment, read_submission, resolve_job
 
@@ -52,6 +52,7 @@ def check(run: Run, backends: Backends, log: StageLog) -> None:
         faults += [*submission.faults, assignment, *check_python(run.source, files_of(run.source))]
         raise failed(faults)
     refuse_late(record, assignment)
+    require_isolation(record.course, assignment, record.isolation)
     job, found = resolve_job(submission, assignment, practice=record.course.practice)
     base = backends.images.base(assignment.base)
     requirements = wanted(run.source / REQUIREMENTS, base, assignment)
@@ -97,6 +98,16 @@ def refuse_late(record: Record, assignment: Assignment) -> None:
         f"{assignment.name} arrived {record.request.arrived:%Y-%m-%d %H:%M %Z}, after {last:%Y-%m-%d %H:%M %Z}",
         hint=f"the deadline was {assignment.deadline.isoformat()} with {assignment.late.days} late days: ask the staff",
     )
+
+
+def require_isolation(course: Course, assignment: Assignment, found: Isolation | None) -> None:
+    """Raises CourseError where student code would be kept apart less than the assignment asks for; practice may."""
+    least = assignment.least_isolation
+    if not course.practice and (found or Isolation.NONE).rank < least.rank:
+        raise CourseError(
+            f"assignment {assignment.name} asks for isolation {least}, and this machine gives {found or 'none'}",
+            hint="see `pipeline doctor`, or set least_isolation in course.toml",
+        )
 
 
 def wanted(path: Path, base: Base, assignment: Assignment) -> Requirements:

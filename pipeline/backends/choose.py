@@ -1,0 +1,20 @@
+"""The one place that chooses implementations."""
+
+from __future__ import annotations
+
+from pipeline.backends import Backends
+from pipeline.backends.images.process import ProcessImages
+from pipeline.backends.servers.embedded import EmbeddedServers
+from pipeline.course import cache_folder
+from pipeline.errors import UsageError
+from pipeline.run import Run
+from pipeline.settings import Sandbox
+
+
+def choose(run: Run) -> Backends:
+    """The backends that a run's record asks for. Raises UsageError for one that is not there yet."""
+    if run.record.request.sandbox is Sandbox.DOCKER:
+        raise UsageError("the docker sandbox is not there yet", hint="use --sandbox process")
+    if run.record.course.servers.apihost is not None:
+        raise UsageError("an OpenWhisk server of your own is not supported yet", hint="leave servers.apihost out")
+    return Backends(images=ProcessImages(cache_folder(run.record.course)), servers=EmbeddedServers(run))

@@ -1,0 +1,108 @@
+"""The servers of one run, embedded: one supervised process, started or attached to at the first use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from pipeline.backends.functions import Functions
+from pipeline.backends.functions.openwhisk import OpenWhiskClient
+from pipeline.backends.servers import ForwarderRequest, StoreAccess, Traffic
+from pipeline.backends.store import Bucket
+from pipeline.backends.store.s3 import connect
+from pipeline.embedded import client
+from pipeline.embedded.contract import Forward, Pool, ProcessImage, Reach, Service, Usage
+from pipeline.embedded.settings import EmbeddedSettings, StoreKeys
+from pipeline.run import Run
+
+COURSE_BUCKET = "course"
+
+
+class EmbeddedServers:
+    """Implements `pipeline.backends.servers.Servers` for one run; its state lies in the run's private folder."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @cached_property
+    def embedded(self) -> client.Embedded:
+        servers = self.run.record.course.servers
+        settings = EmbeddedSettings(
+            sandbox=self.run.record.request.sandbox,
+            pool_mb=servers.pool_mb,
+            prewarmed=servers.prewarmed,
+            prewarmed_mb=servers.prewarmed_mb,
+        )
+        return client.ensure(self.run.servers_file, self.run.servers_folder, settings)
+
+    @cached_property
+    def _functions(self) -> OpenWhiskClient:
+        return OpenWhiskClient(self.embedded.apihost, self.embedded.auth)
+
+    @cached_property
+    def _course_bucket(self) -> Bucket:
+        return opened(self.embedded.course_store(), COURSE_BUCKET)
+
+    @cached_property
+    def _run_bucket(self) -> Bucket:
+        return opened(self.embedded.run_store(), f"run-{self.run.record.run}")
+
+    def functions(self) -> Functions:
+        return self._functions
+
+    def course_bucket(self) -> Bucket:
+        return self._course_bucket
+
+    def course_access(self) -> StoreAccess:
+        keys = self.embedded.course_store()
+        return StoreAccess(keys.endpoint, keys.access_key, keys.secret_key, COURSE_BUCKET)
+
+    def run_bucket(self) -> Bucket:
+        return self._run_bucket
+
+    def install(self, image: ProcessImage) -> None:
+        self.embedded.install(image)
+
+    def open_forwarder(self, request: ForwarderRequest) -> Path:
+        return self.embedded.open_forwarder(
+            Forward(
+                name=request.name,
+                store=request.store,
+                allowed=request.allowed,
+                exact=request.exact,
+                requests=request.requests,
+                bytes_total=request.bytes_total,
+            )
+        )
+
+    def traffic(self, name: str) -> Traffic:
+        counts = self.embedded.forwarder_counts(name)
+        return Traffic(counts.requests, counts.bytes_sent, counts.bytes_received, counts.seconds)
+
+    def set_reach(self, action: str, services: Sequence[Service]) -> dict[str, str]:
+        reach = Reach(namespace=self.embedded.namespace, action=action, services=tuple(services))
+        return self.embedded.set_reach(reach)
+
+    def usage(self) -> Sequence[Usage]:
+        return self.embedded.usage()
+
+    def pool(self) -> Pool | None:
+        return self.embedded.pool()
+
+    def cancel(self) -> None:
+        running = client.attach(self.run.servers_file)
+        if running is not None:
+            running.cancel()
+
+    def stop(self) -> None:
+        client.reap(self.run.servers_file)
+        self.run.servers_file.unlink(missing_ok=True)
+        for name in ("embedded", "_functions", "_course_bucket", "_run_bucket"):
+            self.__dict__.pop(name, None)
+
+
+def opened(keys: StoreKeys, bucket: str) -> Bucket:
+    return connect(keys.endpoint, keys.access_key, keys.secret_key, bucket)
+
+

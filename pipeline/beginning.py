@@ -1,0 +1,33 @@
+"""The beginning of a run: settings, the isolation that is to be had here, and the record that all stages go on with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+
+from pipeline.course import load_course
+from pipeline.embedded.sandbox.probe import probe
+from pipeline.run import Record, Request, new_run_id
+from pipeline.settings import Course
+
+
+def new_record(request: Request) -> Record:
+    """The record of a new run. Raises CourseError with every fault of the course's settings, UsageError for no file."""
+    course = load_course(request.course_file).course
+    level = probe()
+    return Record(
+        run=new_run_id(),
+        request=request,
+        course=course,
+        settings_sha256=settings_sha256(course),
+        created=datetime.now(UTC),
+        isolation=level.isolation,
+        unenforced=level.unenforced,
+    )
+
+
+def settings_sha256(course: Course) -> str:
+    """The hash of all settings, so that two runs under the same settings can be told."""
+    text = json.dumps(course.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
