@@ -31,7 +31,7 @@ bench: setup
 
 docs: setup
 	@.venv/bin/python -m pipeline.cli.reference > docs/command-line.md
-	@.venv/bin/python -m pipeline.result > docs/result.schema.json
+	@.venv/bin/python -m pipeline.cli.reference result-schema > docs/result.schema.json
 
 lock: setup
 	@echo 'torch; python_version < "3"' | .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev \

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.embedded.openwhisk.settings import default_pool_mb
 from pipeline.settings import Isolation
 
 OLDEST_PYTHON = (3, 11)
 DISK_GB, MEMORY_GB = 3.0, 2.0
-LARGEST_POOL_MB = 4096
 GIB = 2**30
 
 
@@ -133,7 +133,7 @@ def room() -> Iterable[Finding]:
     else:
         yield Finding("disk", State.NOTE, f"{detail}; a first run takes about {DISK_GB:.0f}", "free some")
     memory = psutil.virtual_memory().total
-    pool = min(LARGEST_POOL_MB, memory // 2**21)
+    pool = default_pool_mb()
     detail = f"{memory / GIB:.1f} GB; the pool of actions has {pool} MB"
     if memory / GIB >= MEMORY_GB:
         yield Finding("memory", State.OK, detail)

@@ -1,14 +1,19 @@
-"""docs/command-line.md, made from the commands themselves: `python -m pipeline.cli.reference` prints it."""
+"""docs/command-line.md, made from the commands themselves: `python -m pipeline.cli.reference` prints it.
+
+With the argument `result-schema` it prints docs/result.schema.json, made from the classes of `result.json`.
+"""
 
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import Any
 
 import typer
 
 from pipeline.cli.app import app
 from pipeline.cli.output import write
+from pipeline.result import schema_text
 
 HEAD = """\
 # Command line
@@ -61,4 +66,4 @@ def plain(value: object) -> str:
 
 
 if __name__ == "__main__":
-    write(text())
+    write(schema_text() if sys.argv[1:] == ["result-schema"] else text())

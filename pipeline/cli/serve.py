@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-import tempfile
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
 from pipeline.cli.begin import refuse_docker
 from pipeline.cli.output import output, styled
-from pipeline.errors import InfrastructureError
+from pipeline.embedded.client import Embedded, attach, start, write_shared
+from pipeline.embedded.settings import EmbeddedSettings
+from pipeline.errors import InfrastructureError, UsageError
 from pipeline.settings import Sandbox
 
 STATE = Path("runs") / "serve"
-END_S = 30.0
+LOOK_S = 2.0
 
 
 def serve(
@@ -30,14 +28,78 @@ def serve(
         Path | None, typer.Option(help="written once all answer, mode 0600: addresses and keys", metavar="FILE")
     ] = None,
     state: Annotated[Path, typer.Option(help="what is kept: actions, activations, objects", metavar="DIR")] = STATE,
-    port: Annotated[int, typer.Option(help="of OpenWhisk's API", min=0, max=65535)] = 3233,
-    store_port: Annotated[int, typer.Option(help="of the store", min=0, max=65535)] = 9000,
+    port: Annotated[int, typer.Option(help="of OpenWhisk's API; 0: a free one", min=0, max=65535)] = 3233,
+    store_port: Annotated[int, typer.Option(help="of the store; 0: a free one", min=0, max=65535)] = 9000,
     pool_mb: Annotated[
         int | None, typer.Option(help="memory pool", min=128, show_default="4096, at most half of RAM")
     ] = None,
+    prewarmed: Annotated[int, typer.Option(help="containers kept warm, 256 MB each", min=0, max=64)] = 0,
     concurrent: Annotated[int, typer.Option(help="activations of one namespace at once", min=1)] = 30,
     per_minute: Annotated[int, typer.Option(help="invocations of one namespace a minute", min=1)] = 100_000,
 ) -> None:
     """Run the embedded OpenWhisk and store in the foreground until stopped."""
     refuse_docker(sandbox)
-    raise NotImplementedError
+    settings = EmbeddedSettings(
+        sandbox=sandbox,
+        openwhisk_port=port,
+        store_port=store_port,
+        pool_mb=pool_mb,
+        prewarmed=prewarmed,
+        concurrent=concurrent,
+        per_minute=per_minute,
+        idle_s=0,
+    )
+    if attach(state / "ready.json") is not None:
+        raise UsageError(f"servers run in {state} already", hint="stop them, or name another --state")
+    with stop_asked() as stopping:
+        servers = start(state, settings)
+        try:
+            announce(servers, ready_file)
+            wait(servers, stopping)
+        finally:
+            servers.stop()
+            if ready_file is not None:
+                ready_file.unlink(missing_ok=True)
+
+
+@contextmanager
+def stop_asked() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set."""
+    stopping = threading.Event()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: stopping.set()) for number in signals}
+    try:
+        yield stopping
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def announce(servers: Embedded, ready_file: Path | None) -> None:
+    """Says where the servers are. Keys go into the file alone: a terminal's text is copied about."""
+    console = output()
+    console.print(styled(f"OpenWhisk  {servers.apihost}"))
+    console.print(styled(f"store      {servers.ready.store.endpoint}"))
+    missing = ", ".join(servers.ready.unenforced)
+    console.print(
+        styled(f"isolation  {servers.ready.isolation.value}{f'; not enforced: {missing}' if missing else ''}")
+    )
+    if ready_file is not None:
+        write_shared(ready_file, servers.ready)
+        console.print(styled(f"keys       {ready_file}"))
+    else:
+        console.print(styled("keys       name a file for them with --ready-file"))
+    console.print(styled("Ctrl-C ends them."))
+
+
+def wait(servers: Embedded, stopping: threading.Event) -> None:
+    """Returns when a stop is asked for. Raises InfrastructureError where the servers end by themselves."""
+    while not stopping.wait(LOOK_S):
+        try:
+            servers.status()
+        except InfrastructureError:
+            if not stopping.wait(LOOK_S) and attach(servers.ready.state / "ready.json") is None:
+                raise InfrastructureError(
+                    "the embedded servers have ended by themselves",
+                    hint=f"the log is {servers.ready.state / 'supervisor.log'}",
+                ) from None

@@ -13,18 +13,8 @@ from pipeline.files import write_text
 
 EXAMPLES = Path(__file__).parents[2] / "submissions_example"
 EXAMPLE_OF_KIND = {"train": "mnist_train"}
-COPIED = ("model.py", "requirements.txt", "submission.toml")
+COPIED = ("model.py", "requirements.txt", "submission.toml", "README.md")
 IGNORED = "__pycache__/\n*.pyc\n.venv/\nruns/\ndata/\n"
-README = """\
-# My submission
-
-- `model.py`: the model that is trained
-- `requirements.txt`: what it needs beside torch and numpy, which are there already
-- `submission.toml`: settings, as far as the assignment opens them
-
-Check it without running it: `pipeline check .`
-Run it here: `pipeline run .`
-"""
 
 
 def init(
@@ -60,4 +50,4 @@ def starter_files(example: Path) -> dict[str, str]:
             f"the example {example.name} is not part of this installation: {error.strerror}",
             hint="use a checkout of the pipeline",
         ) from None
-    return {**files, "README.md": README, ".gitignore": IGNORED}
+    return {**files, ".gitignore": IGNORED}

@@ -23,7 +23,7 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_writes_the_example_without_its_expectations(example: Path, tmp_path: Path) -> None:
     assert call(["init", "--into", str(tmp_path / "mine")]) == 0
     written = sorted(path.name for path in (tmp_path / "mine").iterdir())
-    assert written == sorted([*starter.COPIED, "README.md", ".gitignore"])
+    assert written == sorted([*starter.COPIED, ".gitignore"])
 
 
 @pytest.mark.parametrize("there", ["model.py", ".gitignore"])
