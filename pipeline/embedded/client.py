@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from pydantic import ValidationError
@@ -171,10 +171,10 @@ def start(state: Path, settings: EmbeddedSettings) -> Embedded:
         if running is not None:
             return running
         if over and process.returncode != paths.TAKEN:
-            give_up(paths, "ended")
+            raise failure(paths, "ended")
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGTERM)
-    give_up(paths, f"were not ready within {START_S:.0f} s")
+    process.terminate()
+    raise failure(paths, f"were not ready within {START_S:.0f} s")
 
 
 def spawn(paths: State) -> subprocess.Popen[bytes]:
@@ -193,10 +193,10 @@ def spawn(paths: State) -> subprocess.Popen[bytes]:
         )
 
 
-def give_up(paths: State, what: str) -> NoReturn:
+def failure(paths: State, what: str) -> InfrastructureError:
     lines = paths.log_file.read_text(errors="replace").strip().splitlines()
     reason = lines[-1][:500] if lines else "they said nothing"
-    raise InfrastructureError(f"the embedded servers {what}: {reason}", hint=f"the whole log is {paths.log_file}")
+    return InfrastructureError(f"the embedded servers {what}: {reason}", hint=f"the whole log is {paths.log_file}")
 
 
 def attach(servers_file: Path) -> Embedded | None:

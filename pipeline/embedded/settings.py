@@ -25,7 +25,7 @@ class EmbeddedSettings(Message):
     prewarmed_mb: int = Field(default=256, ge=128)
     concurrent: int = Field(default=30, ge=1, description="activations of one namespace at once")
     per_minute: int = Field(default=100_000, ge=1, description="invocations of one namespace a minute")
-    namespace: str = Field(default="guest", pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")
+    namespace: str = Field(default="guest", pattern=r"\A[A-Za-z0-9_-]{1,64}\z")
     idle_s: float = Field(default=900, ge=0, description="ends after so many idle seconds; 0: never")
 
 

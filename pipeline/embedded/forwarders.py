@@ -1,0 +1,94 @@
+"""The forwarders of one supervisor by name: opened, replaced, counted, and opened again after a restart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.embedded.contract import Forward, Forwarded
+from pipeline.embedded.forwarder import Caps, Forwarder, Rule
+from pipeline.embedded.store import Store
+from pipeline.files import write_json
+
+Kept = TypeAdapter(dict[str, tuple[Forward, Forwarded]])
+
+
+@dataclass
+class Open:
+    """`before` was passed on before the present forwarder of the name was opened."""
+
+    forward: Forward
+    forwarder: Forwarder
+    before: Forwarded
+
+
+class Forwarders:
+    """Sockets lie in `sockets` as `fwd-NAME`; rules and counts in `path`."""
+
+    def __init__(self, path: Path, sockets: Path, stores: Mapping[str, Store]) -> None:
+        self.path = path
+        self.sockets = sockets
+        self.stores = stores
+        self.open_ones: dict[str, Open] = {}
+        self.saved: dict[str, tuple[Forward, Forwarded]] = {}
+
+    async def start(self) -> None:
+        """Opens those again that a former supervisor had, with their counts as last saved."""
+        try:
+            self.saved = Kept.validate_json(self.path.read_bytes())
+        except (FileNotFoundError, ValidationError, json.JSONDecodeError):
+            self.saved = {}
+        for forward, counts in list(self.saved.values()):
+            await self.begin(forward, counts)
+
+    async def open(self, forward: Forward) -> Path:
+        """The socket. The same name again: new rules, the same counts; caps then count from now on."""
+        before = self.counts(forward.name)
+        old = self.open_ones.pop(forward.name, None)
+        if old is not None:
+            await old.forwarder.stop()
+        socket = await self.begin(forward, before)
+        self.save()
+        return socket
+
+    async def begin(self, forward: Forward, before: Forwarded) -> Path:
+        socket = self.sockets / f"fwd-{forward.name}"
+        socket.unlink(missing_ok=True)
+        upstream = self.stores[forward.store].address
+        caps = Caps(requests=forward.requests, bytes_total=forward.bytes_total)
+        forwarder = Forwarder(socket, upstream, Rule(forward.allowed, exact=forward.exact), caps)
+        await forwarder.start()
+        self.open_ones[forward.name] = Open(forward, forwarder, before)
+        return socket
+
+    def counts(self, name: str) -> Forwarded:
+        found = self.open_ones.get(name)
+        if found is None:
+            return self.saved[name][1] if name in self.saved else Forwarded()
+        return added(found.before, found.forwarder.counts)
+
+    async def close(self, name: str) -> None:
+        found = self.open_ones.pop(name, None)
+        if found is not None:
+            await found.forwarder.stop()
+            self.save()
+
+    async def stop(self) -> None:
+        self.save()
+        for name in list(self.open_ones):
+            await self.open_ones.pop(name).forwarder.stop()
+
+    def save(self) -> None:
+        """Written only when something has changed."""
+        now = {name: (one.forward, self.counts(name)) for name, one in self.open_ones.items()}
+        if now != self.saved:
+            write_json(self.path, Kept.dump_python(now, mode="json"), mode=0o600)
+            self.saved = now
+
+
+def added(one: Forwarded, other: Forwarded) -> Forwarded:
+    return Forwarded(**{name: getattr(one, name) + getattr(other, name) for name in Forwarded.model_fields})

@@ -1,0 +1,238 @@
+"""The supervised process of embedded servers: OpenWhisk, two stores, forwarders, and the control API over them.
+
+Everything that it keeps lies in its state folder, so that one started after a kill goes on with the same ports, keys,
+actions and finished activations. It ends by /stop, by SIGTERM, or when nobody has asked for anything for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.embedded.contract import Forward, Forwarded, Pool, Reach, Usage
+from pipeline.embedded.control import Control
+from pipeline.embedded.forwarders import Forwarders
+from pipeline.embedded.makers import Makers
+from pipeline.embedded.openwhisk.server import OpenWhisk
+from pipeline.embedded.openwhisk.settings import Settings, default_pool_mb
+from pipeline.embedded.processes import recorded
+from pipeline.embedded.reaping import end_children, note_child
+from pipeline.embedded.settings import (
+    EmbeddedSettings,
+    Kept,
+    OpenWhiskAccess,
+    Ready,
+    StoreKeys,
+    read_kept,
+    write_private,
+)
+from pipeline.embedded.sockets import remove_socket_folder, socket_folder, tcp_listener
+from pipeline.embedded.state import State
+from pipeline.embedded.store import Store
+from pipeline.embedded.usage_book import UsageBook
+from pipeline.errors import InfrastructureError, PipelineError
+from pipeline.files import write_json
+
+log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+STORES = ("course", "run")
+KEEP_S = 0.5
+Reaches = TypeAdapter(list[Reach])
+
+
+class Supervisor:
+    """One process of servers. The caller holds the state folder's lock."""
+
+    def __init__(self, state: State, settings: EmbeddedSettings) -> None:
+        self.state = state
+        self.settings = settings
+        self.stopping = asyncio.Event()
+        self.sockets = socket_folder(state.folder)
+        self.kept = read_kept(state.kept_file).with_keys(*STORES)
+        self.stores = {name: self.make_store(name) for name in STORES}
+        self.makers = Makers(state, self.sockets, settings.sandbox)
+        self.openwhisk = OpenWhisk(state.openwhisk, self.makers.maker, openwhisk_settings(settings))
+        self.forwarders = Forwarders(state.forwarders_file, self.sockets, self.stores)
+        self.book = UsageBook(state.folder / "usage.jsonl")
+        self.reaches: dict[tuple[str, str], Reach] = {}
+        self.control = Control(self)
+
+    def make_store(self, name: str) -> Store:
+        asked = self.settings.store_port if name == "course" else 0
+        listener = listen(asked, self.kept.ports.get(name, 0))
+        folder = self.state.store / name
+        return Store(name, folder, listener, self.kept.keys[name], lambda pid, what: note_child(self.state, pid, what))
+
+    async def run(self) -> None:
+        """Serves until it is told to stop; all that it started is ended when this returns."""
+        async with AsyncExitStack() as stack:
+            stack.callback(remove_socket_folder, self.state.folder)
+            for store in self.stores.values():
+                stack.push_async_callback(store.stop)
+            await asyncio.gather(*(store.start() for store in self.stores.values()))
+            stack.push_async_callback(self.makers.close)
+            stack.push_async_callback(self.openwhisk.stop)
+            await self.openwhisk.start()
+            port = await self.serve_openwhisk()
+            stack.push_async_callback(self.forwarders.stop)
+            await self.forwarders.start()
+            await self.reach_again()
+            stack.push_async_callback(self.control.close)
+            await self.control.serve(self.sockets / "control.sock")
+            stack.callback(self.state.ready_file.unlink, missing_ok=True)
+            self.write_ready(port)
+            await self.serve_until_stopped()
+        log.info("stopped")
+
+    async def serve_openwhisk(self) -> int:
+        """On the port asked for, else on the one of before, else on a free one."""
+        asked, before = self.settings.openwhisk_port, self.kept.openwhisk_port
+        try:
+            return await self.openwhisk.serve(HOST, asked or before)
+        except OSError as error:
+            if asked:
+                raise InfrastructureError(
+                    f"cannot listen on {HOST}:{asked}: {error.strerror}", hint="name another port, or 0 for a free one"
+                ) from error
+            return await self.openwhisk.serve(HOST, 0)
+
+    def write_ready(self, port: int) -> None:
+        """Keeps ports and keys first: what is announced must be the same after a kill."""
+        ports = {name: store.address[1] for name, store in self.stores.items()}
+        self.kept = Kept(openwhisk_port=port, ports=ports, keys=self.kept.keys)
+        write_private(self.state.kept_file, self.kept)
+        me = recorded(os.getpid())
+        assert me is not None, "this process runs"
+        namespace = self.openwhisk.add_namespace(self.settings.namespace)
+        ready = Ready(
+            pid=me.pid,
+            started=me.started,
+            state=self.state.folder,
+            control=self.sockets / "control.sock",
+            namespace=namespace.name,
+            openwhisk=OpenWhiskAccess(apihost=f"http://{HOST}:{port}", auth=namespace.auth),
+            store=self.keys_of("course"),
+            run_store=self.keys_of("run"),
+            isolation=self.makers.isolation,
+            unenforced=self.makers.unenforced,
+        )
+        write_private(self.state.ready_file, ready)
+        log.info("ready: OpenWhisk on port %d, stores on %s", port, ports)
+
+    def keys_of(self, name: str) -> StoreKeys:
+        access, secret = self.kept.keys[name]
+        return StoreKeys(endpoint=self.stores[name].endpoint, access_key=access, secret_key=secret)
+
+    async def serve_until_stopped(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        while not self.stopping.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.stopping.wait(), KEEP_S)
+            self.keep()
+            if self.is_idle():
+                log.info("idle for %.0f s", self.settings.idle_s)
+                return
+
+    def keep(self) -> None:
+        """Writes down what a kill would lose: figures of activations that have ended, counts of forwarders."""
+        for namespace in {self.settings.namespace, *(name for name, _ in self.reaches)}:
+            self.book.add(namespace, self.openwhisk.usage(namespace))
+        self.forwarders.save()
+
+    def is_idle(self) -> bool:
+        pool = self.openwhisk.pool()
+        working = pool.busy_mb > 0 or bool(pool.queue)
+        return bool(self.settings.idle_s) and not working and self.control.idle_s > self.settings.idle_s
+
+    async def reach_again(self) -> None:
+        """What an action reached before a kill it reaches again, as far as the services are still there."""
+        try:
+            before = Reaches.validate_json(self.state.reach_file.read_bytes())
+        except (FileNotFoundError, ValidationError, json.JSONDecodeError):
+            return
+        for reach in before:
+            try:
+                await self.set_reach(reach)
+            except (PipelineError, OSError) as error:
+                log.warning("%s reaches nothing now: %s", reach.action, error)
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "stores": {name: {"endpoint": one.endpoint, "restarts": one.restarts} for name, one in self.stores.items()},
+            "pool": self.openwhisk.pool().model_dump(mode="json"),
+            "isolation": self.makers.isolation,
+        }
+
+    async def set_reach(self, reach: Reach) -> dict[str, str]:
+        addresses = await self.openwhisk.set_reach(reach)
+        self.reaches[reach.namespace, reach.action] = reach
+        values = [one.model_dump(mode="json") for one in self.reaches.values()]
+        write_json(self.state.reach_file, values, mode=0o600)
+        return addresses
+
+    async def open_forwarder(self, forward: Forward) -> Path:
+        return await self.forwarders.open(forward)
+
+    def forwarder_counts(self, name: str) -> Forwarded:
+        return self.forwarders.counts(name)
+
+    async def close_forwarder(self, name: str) -> None:
+        await self.forwarders.close(name)
+
+    def usage(self, namespace: str) -> list[Usage]:
+        self.book.add(namespace, self.openwhisk.usage(namespace))
+        return self.book.of(namespace)
+
+    def pool(self) -> Pool:
+        return self.openwhisk.pool()
+
+    async def cancel(self, namespace: str) -> int:
+        return await self.openwhisk.cancel(namespace)
+
+    def stop(self) -> None:
+        self.stopping.set()
+
+
+def openwhisk_settings(settings: EmbeddedSettings) -> Settings:
+    return Settings(
+        pool_mb=settings.pool_mb or default_pool_mb(),
+        prewarmed=settings.prewarmed,
+        prewarmed_mb=settings.prewarmed_mb,
+        invocations_per_minute=settings.per_minute,
+        concurrent_invocations=settings.concurrent,
+    )
+
+
+def listen(asked: int, before: int) -> Any:
+    """The port asked for, else the one of before, else, where that is another's now, a free one."""
+    if asked:
+        return tcp_listener(HOST, asked)
+    try:
+        return tcp_listener(HOST, before)
+    except InfrastructureError:
+        return tcp_listener(HOST, 0)
+
+
+def supervise(state: State, settings: EmbeddedSettings) -> None:
+    """Ends what a killed supervisor left in the folder, then serves until stopped."""
+    left = end_children(state)
+    if left:
+        log.warning("ended what a killed one had left: %s", ", ".join(left))
+    state.ready_file.unlink(missing_ok=True)
+
+    async def serve() -> None:
+        await Supervisor(state, settings).run()
+
+    asyncio.run(serve())
