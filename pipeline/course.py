@@ -5,6 +5,7 @@ Where each value came from is kept. No file: practice with the example assignmen
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import tomllib
@@ -101,8 +102,9 @@ def override(
         if variable in VARIABLES:
             put(values, VARIABLES[variable], environment[variable])
             origins[VARIABLES[variable]] = Origin(f"environment {variable}")
-        elif (hint := nearest(variable, VARIABLES)).startswith("did you mean"):
-            faults.append(Fault("environment", f"unknown variable {variable}", hint))
+        elif near := difflib.get_close_matches(variable, VARIABLES, n=1, cutoff=0.85):
+            # others may use the prefix for their own ends: only what looks like a slip is refused
+            faults.append(Fault("environment", f"unknown variable {variable}", f"did you mean `{near[0]}`?"))
     for key, text in command_line.items():
         if key not in MACHINE_KEYS:
             faults.append(Fault("command line", f"unknown key `{key}`", nearest(key, MACHINE_KEYS)))

@@ -100,7 +100,7 @@ def resolve(
         done = tool.run(*command, wheels=[str(scratch)])
         notes = ("the index gives no upload times: the lock is not as of the assignment's date",)
     if done.code:
-        raise why(done, tool, scratch)
+        raise why(done, requirements, tool, scratch)
     return target.read_text(encoding="utf-8"), notes
 
 
@@ -117,16 +117,19 @@ def write_stubs(base: Base, folder: Path) -> None:
     (folder / "base.txt").write_text(pins, encoding="utf-8")
 
 
-def why(done: Finished, tool: PackageTool, scratch: Path) -> SubmissionError | InfrastructureError:
-    """Whose fault a failed resolution is."""
+def why(
+    done: Finished, requirements: Requirements, tool: PackageTool, scratch: Path
+) -> SubmissionError | InfrastructureError:
+    """Whose fault a failed resolution is. A package that is not there and an index that is not look alike: see probe."""
     if done.killed:
         return InfrastructureError("resolving the requirements was killed (137): memory", hint="try again later")
-    if tool.index_answers(scratch) is not None:
-        return InfrastructureError(
-            f"the package index cannot be reached: {done.lines(3)}",
-            hint="try again later; nothing is wrong with the push",
-        )
-    fault = Fault(FILE, cause(done), hint_for(done.complaint))
+    refused = "error sending request" in done.complaint
+    if refused or tool.index_answers(scratch) is not None:
+        said = " ".join(done.lines(3).split())
+        hint = "try again later; nothing is wrong with the submission"
+        return InfrastructureError(f"the package index cannot be reached: {said}", hint=hint)
+    said = cause(done)
+    fault = Fault(FILE, said, hint_for(done.complaint), line_of(said, requirements))
     return SubmissionError("requirements.txt cannot be met with wheels for this base", faults=[fault])
 
 
@@ -135,6 +138,13 @@ def cause(done: Finished) -> str:
     text = " ".join(done.lines().split())
     found = re.search(r"Because .*?(?:unsatisfiable\.|cannot be used\.|(?=hint:)|$)", text)
     return (found[0] if found else text).strip()
+
+
+def line_of(said: str, requirements: Requirements) -> int | None:
+    """The line of the first requirement that a reason names."""
+    words = {canonicalize_name(word) for word in re.findall(r"[A-Za-z0-9][A-Za-z0-9._-]*", said)}
+    named = zip(requirements.accepted, requirements.lines, strict=False)
+    return next((line for one, line in named if canonicalize_name(one.name) in words), None)
 
 
 def hint_for(complaint: str) -> str:

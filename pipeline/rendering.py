@@ -12,8 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from pipeline.backends.functions import Action, ActionLimits
 from pipeline.backends.images import Base
 from pipeline.errors import CourseError
@@ -79,6 +77,9 @@ def dockerfile(base: Base, lock_sha256: str, *, has_environment: bool) -> str:
 
 def render_template(name: str, values: Mapping[str, Any]) -> str:
     """A file of `templates/` filled in; a value that it lacks is an error of ours."""
+    # loaded here: no command but render needs it, and it takes longer than most stages
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     templates = Path(__file__).resolve().parent.parent / "templates"
     environment = Environment(
         loader=FileSystemLoader(templates),

@@ -50,10 +50,11 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Requirements:
-    """The accepted requirements in the order of the file, and the faults of all other lines."""
+    """The accepted requirements in the order of the file with their lines, and the faults of all other lines."""
 
     accepted: tuple[Requirement, ...]
-    faults: tuple[Fault, ...]
+    faults: tuple[Fault, ...] = ()
+    lines: tuple[int, ...] = ()
 
     def normalised(self) -> str:
         """One line each, sorted, without what changes nothing: the text whose hash names a lock."""
@@ -74,7 +75,7 @@ def read_requirements(content: bytes, base: Mapping[str, str], allowed: Collecti
     text = decode(content, FILE)
     if isinstance(text, Fault):
         return Requirements((), (text,))
-    accepted, faults = [], []
+    accepted, faults, lines = [], [], []
     for number, line in logical_lines(text):
         if number > MOST_LINES:
             faults.append(Fault(FILE, f"has more than {MOST_LINES} lines", "keep what your job imports", number))
@@ -82,9 +83,10 @@ def read_requirements(content: bytes, base: Mapping[str, str], allowed: Collecti
         found = read_line(line, base, allowed)
         if isinstance(found, Requirement):
             accepted.append(found)
+            lines.append(number)
         elif found is not None:
             faults.append(Fault(FILE, found[0], found[1], number))
-    return Requirements(tuple(accepted), (*coding_fault(text), *faults))
+    return Requirements(tuple(accepted), (*coding_fault(text), *faults), tuple(lines))
 
 
 def logical_lines(text: str) -> list[tuple[int, str]]:
