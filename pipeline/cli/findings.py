@@ -100,12 +100,12 @@ def torch() -> Finding:
 def isolation() -> Finding:
     from pipeline.embedded.sandbox.probe import probe
 
-    level, unenforced = probe()
-    detail = f"student code runs with isolation `{level.value}`"
-    if level.rank >= Isolation.NAMESPACES.rank:
+    found = probe()
+    detail = f"student code runs with isolation `{found.isolation.value}`"
+    if found.isolation.rank >= Isolation.NAMESPACES.rank:
         return Finding("isolation", State.OK, detail)
     todo = "install bubblewrap" if shutil.which("bwrap") is None else "let this user make user namespaces"
-    return Finding("isolation", State.NOTE, f"{detail}; not enforced: {', '.join(unenforced)}", todo)
+    return Finding("isolation", State.NOTE, f"{detail}; not enforced: {', '.join(found.unenforced)}", todo)
 
 
 def rclone() -> Finding:

@@ -85,7 +85,10 @@ def announce(servers: Embedded, ready_file: Path | None) -> None:
         styled(f"isolation  {servers.ready.isolation.value}{f'; not enforced: {missing}' if missing else ''}")
     )
     if ready_file is not None:
-        write_shared(ready_file, servers.ready)
+        try:
+            write_shared(ready_file, servers.ready)
+        except OSError as error:
+            raise UsageError(f"{ready_file} cannot be written: {error.strerror}", hint="name another file") from None
         console.print(styled(f"keys       {ready_file}"))
     else:
         console.print(styled("keys       name a file for them with --ready-file"))

@@ -11,8 +11,8 @@ from pipeline.backends.functions import Action
 from pipeline.backends.servers import ForwarderRequest
 from pipeline.embedded.contract import Service
 from pipeline.listener import Listener, StageLog
+from pipeline.planned_actions import planned_actions
 from pipeline.run import Executed, Run
-from pipeline.stages.actions import planned_actions
 from pipeline.training.collecting import collect_training
 from pipeline.training.coordinator import Coordinator
 from pipeline.training.execution import Memory, WorkerState, new_token

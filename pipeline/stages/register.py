@@ -10,8 +10,8 @@ from pipeline.backends.functions import Action
 from pipeline.embedded.contract import ProcessImage
 from pipeline.errors import CourseError
 from pipeline.listener import StageLog
+from pipeline.planned_actions import planned_actions
 from pipeline.run import Registered, Run
-from pipeline.stages.actions import planned_actions
 
 MB = 2**20
 

@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LAYERS = ("pipeline.cli", "pipeline.flow", "pipeline.stages", "pipeline.jobs", "pipeline.training")
 CHOOSER = "pipeline.backends.choose"
+ONE_FOR_ALL = {"store", "functions"}  # decisions 1 and 14: one protocol each, nothing to choose
 RUNNER_MAY_USE = {"numpy", "torch", "runner"}
 
 
@@ -92,6 +93,7 @@ def test_one_file_chooses_implementations() -> None:
         for name, line in module.imports
         if (parts := name.split("."))[:2] == ["pipeline", "backends"]
         and len(parts) > 3
+        and parts[2] not in ONE_FOR_ALL
         and (ROOT.joinpath(*parts).with_suffix(".py").exists() or ROOT.joinpath(*parts).is_dir())
         and not inside(module.name, ".".join(parts[:3]))
         and module.name != CHOOSER
