@@ -57,7 +57,7 @@ def grade(assignment: Assignment, figures: Figures, arrived: datetime) -> Grade:
     if possible >= assignment.passed_from:
         names = ", ".join(check.measure for check in unknown)
         reason = f"{names} could not be measured, and that decides about passing"
-        return Grade(Outcome.INFRASTRUCTURE, checks, None, reason, "the run is to be repeated; it is not your fault")
+        return Grade(Outcome.INFRASTRUCTURE, checks, None, reason, "the run is to be repeated")
     return Grade(Outcome.FAILED, checks, earned, *failed_reason(assignment, checks, earned, late))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.errors import Outcome
 from pipeline.figures import Figures, WorkerFigures, total
 from pipeline.grading import Grade, not_graded
-from pipeline.reporting.text import shown, without_user
+from pipeline.reporting.text import shown
 from pipeline.result import (
     CheckResult,
     Host,
@@ -100,7 +100,7 @@ def submission(record: Record) -> Submission:
     fetched = record.fetched
     return Submission(
         student=shown(record.request.student, 200),
-        source=shown(without_user(record.request.source), 500),
+        source=shown(record.request.source, 500),
         commit=fetched.commit if fetched else None,
         tree_sha256=fetched.tree_sha256 if fetched else None,
     )

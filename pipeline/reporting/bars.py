@@ -47,9 +47,10 @@ def draw_split(axes: Axes, figures: Figures, _: Assignment | None) -> None:
 
 def draw_bars(axes: Axes, workers: Sequence[WorkerFigures], field: str, unit: str) -> None:
     rows = rows_of_workers(axes, workers)
-    values = [getattr(one, field) or 0.0 for one in workers]
-    bars = axes.barh(rows, values, height=0.6, color=COMPUTE)
-    axes.bar_label(bars, [f"{value:.0f} {unit}" for value in values], padding=4, color=INK)
+    values = [getattr(one, field) for one in workers]
+    bars = axes.barh(rows, [value or 0.0 for value in values], height=0.6, color=COMPUTE)
+    labels = ["not known" if value is None else f"{value:.0f} {unit}" for value in values]
+    axes.bar_label(bars, labels, padding=4, color=INK)
     axes.margins(x=0.16)
 
 

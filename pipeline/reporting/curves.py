@@ -63,11 +63,7 @@ def draw_accuracy(axes: Axes, figures: Figures, assignment: Assignment | None) -
     points = scores(figures)
     if points:
         axes.plot(*zip(*points, strict=True), color=COMPUTE, marker="o", markersize=4.5, label="validation rows")
-        for version, accuracy in points:
-            below = (0, -13) if accuracy > 0.2 else (0, 8)
-            axes.annotate(
-                f"{accuracy:.3f}", (version, accuracy), below, textcoords="offset points", ha="center", fontsize=8
-            )
+        label_scores(axes, points)
     last = max((version for version, _ in points), default=figures.updates or 1)
     hidden = [(0, figures.accuracy_initial), (figures.updates or last, figures.accuracy)]
     known = [(version, accuracy) for version, accuracy in hidden if accuracy is not None]
@@ -81,6 +77,16 @@ def draw_accuracy(axes: Axes, figures: Figures, assignment: Assignment | None) -
     axes.set_ylabel("accuracy")
     axes.grid(axis="y")
     axes.legend(loc="lower right")
+
+
+def label_scores(axes: Axes, points: Sequence[tuple[int, float]]) -> None:
+    """Writes each accuracy below its point, where the curve, which rises to the right, leaves room."""
+    most = points[:: -(-len(points) // 6)]
+    for version, accuracy in most:
+        last = version == points[-1][0]
+        away = (2, -12) if last else (5, -4) if accuracy < 0.5 else (1, -12)
+        side = "right" if last else "left"
+        axes.annotate(f"{accuracy:.3f}", (version, accuracy), away, textcoords="offset points", ha=side, fontsize=8)
 
 
 def accuracy_goal(assignment: Assignment | None) -> float | None:

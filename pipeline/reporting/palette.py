@@ -39,6 +39,7 @@ SETTINGS: dict[Any, Any] = {
     "font.sans-serif": ["DejaVu Sans", "Liberation Sans", "Helvetica", "Arial"],
     "font.size": 9,
     "text.color": INK,
+    "text.parse_math": False,
     "axes.labelcolor": MUTED,
     "axes.labelsize": 9,
     "axes.axisbelow": True,

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from pipeline.figures import Figures
 from pipeline.reporting.palette import BASELINE, DARK, DRAWN, INK, SETTINGS
-from pipeline.reporting.plotted import PLOTS, Drawing
+from pipeline.reporting.plotted import PLOTS, Plotted
 from pipeline.settings import Assignment
 
-# inches
-WIDTH = 5.2
-HEIGHT = 2.7
-# a fixed frame around the axes, so that plots line up in columns and no layout has to be solved
-LEFT, RIGHT, BOTTOM, TOP = 0.72, 0.12, 0.42, 0.26
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# inches; LEGEND is the room above bars, EDGE that where nothing is written
+WIDTH, HEIGHT, ROW = 4.5, 2.3, 0.32
+LEFT, BOTTOM, LEGEND, EDGE = 0.7, 0.42, 0.26, 0.1
 SVG = "http://www.w3.org/2000/svg"
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
@@ -34,6 +37,7 @@ class Plot:
 
     name: str
     title: str
+    source: str
     caption: str
     description: str
     width: int
@@ -50,45 +54,48 @@ def preload() -> None:
 
 def draw(figures: Figures, assignment: Assignment | None) -> list[Plot]:
     """Every plot for which there are figures."""
-    wanted = [(plot, plot.rows(figures)) for plot in PLOTS if plot.has(figures)]
+    wanted = [plot for plot in PLOTS if plot.has(figures)]
     if not wanted:
         return []
     import matplotlib as mpl
 
-    plots = []
     with mpl.rc_context(SETTINGS):
-        for plot, rows in wanted:
-            height = HEIGHT if rows is None else BOTTOM + TOP + 0.32 * max(2, rows)
-            light = sheet(height, plot.draw, figures, assignment)
-            plots.append(
-                Plot(
-                    name=plot.name,
-                    title=plot.title,
-                    caption=plot.caption,
-                    description=plot.describe(figures),
-                    width=round(WIDTH * 96),
-                    height=round(height * 96),
-                    light=light,
-                    dark=in_the_dark(light),
-                )
-            )
-    return plots
+        return [drawn(plot, figures, assignment) for plot in wanted]
 
 
-def sheet(height: float, draw_on: Drawing, figures: Figures, assignment: Assignment | None) -> bytes:
-    """One empty sheet with axes, drawn on and written as SVG."""
+def drawn(plot: Plotted, figures: Figures, assignment: Assignment | None) -> Plot:
+    rows = plot.rows(figures)
+    top = EDGE if rows is None else LEGEND
+    height = HEIGHT if rows is None else BOTTOM + top + ROW * max(2, rows)
+    figure, axes = sheet(height, top)
+    plot.draw(axes, figures, assignment)
+    content = io.BytesIO()
+    figure.savefig(content, format="svg", metadata=NO_METADATA)
+    light = without_styles(content.getvalue())
+    return Plot(
+        name=plot.name,
+        title=plot.title,
+        source=plot.source,
+        caption=plot.caption,
+        description=plot.describe(figures),
+        width=round(WIDTH * 96),
+        height=round(height * 96),
+        light=light,
+        dark=in_the_dark(light),
+    )
+
+
+def sheet(height: float, top: float) -> tuple[Figure, Axes]:
+    """An empty sheet, its axes in a fixed frame: plots line up in columns, and no layout has to be solved."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height), facecolor="none")
-    left, right, bottom, top = LEFT / WIDTH, 1 - RIGHT / WIDTH, BOTTOM / height, 1 - TOP / height
-    axes = figure.add_axes((left, bottom, right - left, top - bottom), facecolor="none")
+    frame = (LEFT / WIDTH, BOTTOM / height, 1 - (LEFT + EDGE) / WIDTH, 1 - (BOTTOM + top) / height)
+    axes = figure.add_axes(frame, facecolor="none")
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(BASELINE)
-    draw_on(axes, figures, assignment)
-    content = io.BytesIO()
-    figure.savefig(content, format="svg", metadata=NO_METADATA)
-    return without_styles(content.getvalue())
+    return figure, axes
 
 
 def without_styles(svg: bytes) -> bytes:

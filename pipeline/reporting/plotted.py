@@ -23,6 +23,7 @@ class Plotted:
 
     name: str
     title: str
+    source: str
     caption: str
     has: Callable[[Figures], bool]
     draw: Drawing
@@ -34,7 +35,8 @@ PLOTS = (
     Plotted(
         "loss",
         "Loss over time",
-        "Training loss of the batches, as the workers report it; the bold line is its moving average.",
+        "reported",
+        "Training loss, as the workers report it; the bold line is its moving average.",
         lambda figures: any(one.loss is not None for one in figures.loss),
         curves.draw_loss,
         curves.describe_loss,
@@ -42,7 +44,8 @@ PLOTS = (
     Plotted(
         "accuracy",
         "Accuracy",
-        "Of the initial and final parameters and of checkpoints between. Measured by the course.",
+        "measured",
+        "Of the initial and final parameters and of checkpoints between, by the course.",
         lambda figures: bool(curves.scores(figures)) or figures.accuracy is not None,
         curves.draw_accuracy,
         curves.describe_accuracy,
@@ -50,6 +53,7 @@ PLOTS = (
     Plotted(
         "time",
         "Where the time went",
+        "reported",
         "Seconds of each worker, as it reports them.",
         bars.any_worker("compute_s", "communication_s", "wait_s"),
         bars.draw_split,
@@ -59,7 +63,8 @@ PLOTS = (
     Plotted(
         "timeline",
         "Activations on the clock",
-        "From invocation to end. Measured by OpenWhisk.",
+        "measured",
+        "From invocation to end, by OpenWhisk's records.",
         lambda figures: bool(bars.timeline_rows(figures)),
         bars.draw_timeline,
         bars.describe_timeline,
@@ -68,7 +73,8 @@ PLOTS = (
     Plotted(
         "cpu",
         "CPU time",
-        "Of each worker's process tree, measured from outside.",
+        "measured",
+        "Of each worker's process tree, from outside.",
         bars.any_worker("cpu_s"),
         bars.draw_cpu,
         bars.describe_bars("cpu_s", "s"),
@@ -77,7 +83,8 @@ PLOTS = (
     Plotted(
         "memory",
         "Peak memory",
-        "Of each worker's process tree, measured from outside.",
+        "measured",
+        "Of each worker's process tree, from outside.",
         bars.any_worker("peak_memory_mb"),
         bars.draw_memory,
         bars.describe_bars("peak_memory_mb", "MB"),

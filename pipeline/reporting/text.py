@@ -16,16 +16,16 @@ USER_IN_URL = re.compile(r"(?<=://)[^/@\s]*@")
 
 
 def shown(text: str, at_most: int = 2000) -> str:
-    """`text` without escapes, controls and what XML forbids, cut with a mark after `at_most` characters."""
-    clean = NOT_IN_XML.sub("", printable(CONSOLE_NOTE.sub("", text)))
+    """`text` without escapes, controls, what XML forbids and names in URLs, cut with a mark after `at_most`."""
+    clean = without_user(NOT_IN_XML.sub("", printable(CONSOLE_NOTE.sub("", text))))
     if len(clean) <= at_most:
         return clean
     return f"{clean[:at_most]} … ({len(clean) - at_most} characters dropped)"
 
 
-def without_user(source: str) -> str:
-    """`source` without the name and password that a URL may carry."""
-    return USER_IN_URL.sub("", source)
+def without_user(text: str) -> str:
+    """`text` without the name and password that a URL may carry."""
+    return USER_IN_URL.sub("", text)
 
 
 def tail(path: Path, *, lines: int = 30, at_most: int = 6000) -> str:
