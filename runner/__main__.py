@@ -10,7 +10,9 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 from runner.action import Action
 from runner.errors import RunnerError
@@ -20,9 +22,8 @@ from runner.student import code_folder
 
 
 def main() -> None:
-    # a handler that raised would be caught by a student's `except`, and process 1 has no default action
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: os._exit(128 + number))
+        signal.signal(number, signal_action())
     sys.path[:] = [str(Path(entry).absolute()) for entry in sys.path]
     try:
         listener = listen()
@@ -34,6 +35,11 @@ def main() -> None:
         print(f"runner: listening on {listener.getsockname()}", file=sys.stderr)
     threading.Thread(target=Server(listener, action).serve_forever, daemon=True).start()
     action.serve()
+
+
+def signal_action() -> Callable[[int, FrameType | None], None] | signal.Handlers:
+    """The kernel's own: at once, and no student's `except` catches it. Process 1 has none, and gets a handler."""
+    return (lambda number, _: os._exit(128 + number)) if os.getpid() == 1 else signal.SIG_DFL
 
 
 def listen() -> socket.socket:

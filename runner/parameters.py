@@ -73,7 +73,8 @@ class Reader:
 
     def _refuse(self, name: str, value: Any, meaning: str) -> None:
         if value is not None:
-            shown = repr(value)[:40] if isinstance(value, int | float) else f"{type(value).__name__} {str(value)[:40]!r}"
+            kind = "" if isinstance(value, int | float) else f"{type(value).__name__} "
+            shown = kind + repr(value if kind == "" else str(value)[:40])[:60]
             self.wrong.append(f"{name} must be {meaning}, not {shown}")
 
     def finish(self) -> None:

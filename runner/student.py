@@ -68,7 +68,7 @@ def _is_free(name: str) -> bool:
 
 @contextmanager
 def student_code(what: str, folder: Path | None = None) -> Iterator[None]:
-    """Turns what the student's code raises, sys.exit too, into a StudentError.
+    """Turns what the student's code raises, sys.exit and KeyboardInterrupt too, into a StudentError.
 
     The traceback, without the frames above the student's, goes to stderr. `what` names the place where no frame is
     the student's, `folder` where that code lies (default: the submission's).
@@ -77,7 +77,7 @@ def student_code(what: str, folder: Path | None = None) -> Iterator[None]:
         yield
     except RunnerError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         home = folder or code_folder()
         first = _first_frame(error.__traceback__, home)
         shown = traceback.TracebackException(type(error), error, first or error.__traceback__, limit=30, compact=True)
