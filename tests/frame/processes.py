@@ -39,13 +39,13 @@ def signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def end_leftovers(marker: str, value: str) -> list[str]:
+def end_leftovers(marker: str, value: str, *, patience_s: float = END_S / 2) -> list[str]:
     """Ends what still carries `marker=value` in its environment, this process apart; what it was.
 
-    A process that is about to end by itself gets a moment to do so.
+    A process that is about to end by itself gets `patience_s` to do so.
     """
     others = [process for process in psutil.process_iter() if process.pid != os.getpid()]
-    _, left = psutil.wait_procs([one for one in others if carries(one, marker, value)], timeout=END_S / 2)
+    _, left = psutil.wait_procs([one for one in others if carries(one, marker, value)], timeout=patience_s)
     named = [f"process {process.pid}: {command_of(process)}" for process in left]
     for process in left:
         with suppress(psutil.Error):
