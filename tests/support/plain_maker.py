@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,9 @@ from pipeline.embedded.contract import Reach, Usage
 from pipeline.embedded.openwhisk.containers import ContainerSpec, ExitState, NoImageError, Reply
 from pipeline.embedded.openwhisk.exchange import post
 from pipeline.embedded.openwhisk.logs import LogBuffer, LogLine, Stream
+
+MB = 1024 * 1024
+SLACK = 128 * MB
 
 
 def free_port() -> int:
@@ -94,6 +98,8 @@ class PlainMaker:
             env={"PATH": os.environ["PATH"], "PORT": str(port), **spec.variables},
             start_new_session=True,
         )
+        # no sandbox, but an action that takes far too much memory fails
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (spec.memory_mb * MB + SLACK,) * 2)
         container = PlainContainer(spec.name, process, port)
         self.made.append(container)
         return container

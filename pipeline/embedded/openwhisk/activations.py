@@ -60,7 +60,8 @@ class Journal:
             for line in file:
                 if not line.endswith(b"\n"):
                     break
-                self._read(line, unfinished)
+                with contextlib.suppress(ValueError, KeyError):
+                    self._read(line, unfinished)
                 self._end += len(line)
         os.ftruncate(self._file, self._end)
         for entry in self._entries.values():

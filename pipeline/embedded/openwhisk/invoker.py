@@ -40,7 +40,7 @@ from pipeline.embedded.openwhisk.settings import MB, Settings
 log = logging.getLogger(__name__)
 
 MISSING_LOGS = "The action did not initialize or run as expected. Log data might be missing."
-END_KNOWN_S = 0.5
+END_KNOWN_S = 0.2
 KEPT_USAGES = 10_000
 
 
@@ -113,8 +113,7 @@ class Invoker:
         if activation.cancelled:
             outcome = outcomes.internal_error(outcomes.CANCELLED)
         try:
-            record = final_record(activation, outcome)
-            self._journal.finish(record)
+            record = self._recorded(activation, outcome)
             if slot is not None:
                 self._pool.drain(slot)
             activation.answered.set_result(record)
@@ -122,6 +121,16 @@ class Invoker:
         finally:
             if slot is not None:
                 self._pool.release(slot, keep=outcome.keeps_container and slot.initialised)
+
+    def _recorded(self, activation: Activation, outcome: Outcome) -> Record:
+        record = final_record(activation, outcome)
+        try:
+            self._journal.finish(record)
+        except OSError as error:
+            # an answer must not say more than what can be read again
+            log.exception("the record of activation %s cannot be written", activation.id)
+            return final_record(activation, outcomes.internal_error(f"{outcomes.INTERNAL} {error.strerror}"))
+        return record
 
     async def _run(self, activation: Activation, slot: Slot) -> Outcome:
         try:
