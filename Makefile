@@ -30,8 +30,9 @@ bench: setup
 	@.venv/bin/python -m benchmarks.training
 
 docs: setup
-	@.venv/bin/python -m pipeline.cli.reference > docs/command-line.md
-	@.venv/bin/python -m pipeline.cli.reference result-schema > docs/result.schema.json
+	@mkdir -p build
+	@.venv/bin/python -m pipeline.cli.reference > build/page && mv build/page docs/command-line.md
+	@.venv/bin/python -m pipeline.cli.reference result-schema > build/page && mv build/page docs/result.schema.json
 
 lock: setup
 	@echo 'torch; python_version < "3"' | .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev \

@@ -1,0 +1,134 @@
+"""`pipeline run` and its parts: the outcome decides the exit code, JSON stands alone on standard output."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import flow
+from pipeline.cli import runs
+from pipeline.cli.app import call
+from pipeline.errors import Outcome
+from pipeline.listener import Listener
+from pipeline.practice import MNIST_TRAIN
+from pipeline.run import STAGE_NAMES, Checked, Record, Request, Run, StageRecord, Status
+from pipeline.settings import Course, TrainJob
+
+
+@pytest.fixture(autouse=True)
+def no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def begin(request: Request, folder: Path) -> Run:
+        record = Record(
+            run="r1",
+            request=request,
+            course=Course(assignments=(MNIST_TRAIN,), practice=True),
+            settings_sha256="0" * 64,
+            created=datetime.now(UTC),
+        )
+        return Run.create(folder, record)
+
+    monkeypatch.setattr(runs, "begin", begin)
+    monkeypatch.setattr(runs, "backends_of", lambda run: None)
+
+
+def ends(outcome: Outcome | None, **changes: Any) -> Any:
+    """A walk that does nothing but end so."""
+
+    def walk(run: Run, backends: object, listener: Listener) -> Outcome | None:
+        listener.stage_started("check")
+        listener.stage_ended(StageRecord(name="check", status=Status.DONE, seconds=1))
+        run.update(outcome=outcome, **changes)
+        return outcome
+
+    return walk
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_the_outcome_is_the_exit_code(outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow, "walk", ends(outcome, reason="why"))
+    assert call(["run", ".", "--out", str(tmp_path / "run")]) == outcome.exit_code
+
+
+def test_a_failed_run_says_reason_faults_hint_and_where_to_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    changes = {"reason": "2 faults", "hint": "mend them", "faults": ("a.toml:1: is \x1b[1mwrong", "b.py:2: no")}
+    monkeypatch.setattr(flow, "walk", ends(Outcome.FAILED, **changes))
+    assert call(["run", ".", "--out", str(tmp_path / "run")]) == 10
+    shown = capfd.readouterr().out
+    for words in ("failed: 2 faults", "a.toml:1: is wrong", "b.py:2: no", "hint: mend them", str(tmp_path / "run")):
+        assert words in shown
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize("command", ["run", "resume"])
+def test_json_stands_alone_on_standard_output(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(flow, "walk", ends(Outcome.LIMIT, reason="too long"))
+    monkeypatch.setattr(flow, "resume", ends(Outcome.LIMIT, reason="too long"))
+    folder = tmp_path / "run"
+    arguments = ["run", ".", "--out", str(folder)]
+    if command == "resume":
+        call(arguments)
+        arguments = ["resume", str(folder)]
+        capfd.readouterr()
+    assert call([*arguments, "--json"]) == 11
+    out, err = capfd.readouterr()
+    assert json.loads(out)["reason"] == "too long"
+    assert "check" in err
+
+
+def test_a_run_is_never_begun_over_another(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "record.json").write_text("{}")
+    assert call(["run", ".", "--out", str(tmp_path)]) == 2
+    assert "pipeline resume" in capfd.readouterr().err
+    assert (tmp_path / "record.json").read_text() == "{}"
+
+
+def test_the_first_stage_needs_a_source_and_others_need_a_run(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["stage", "fetch", "--out", str(tmp_path)]) == 2
+    assert "pipeline stage fetch SOURCE" in capfd.readouterr().err
+    assert call(["stage", "check", "--out", str(tmp_path)]) == 2
+    assert "record.json" in capfd.readouterr().err
+
+
+def test_a_stage_tells_a_program_how_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def one(name: str, run: Run, backends: object, listener: Listener) -> None:
+        run.update_stage(StageRecord(name=name, status=Status.DONE, seconds=0.5, reason=""))
+
+    monkeypatch.setattr(flow, "stage", one)
+    folder = str(tmp_path / "run")
+    assert call(["stage", "fetch", ".", "--out", folder, "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert told == {"run": "r1", "name": "fetch", "status": "done", "seconds": 0.5, "reason": "", "outcome": None}
+
+
+def test_check_lists_what_would_be_installed_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    walked = []
+
+    def one(name: str, run: Run, backends: object, listener: Listener) -> None:
+        walked.append((name, run.folder))
+        checked = Checked(
+            assignment=MNIST_TRAIN, job=TrainJob(), lock_sha256="0" * 64, locked=("six==1.17.0",), notes=("a note",)
+        )
+        run.update(checked=checked)
+
+    monkeypatch.setattr(flow, "stage", one)
+    assert call(["check", "."]) == 0
+    assert "six==1.17.0" in capfd.readouterr().out
+    assert [name for name, _ in walked] == list(STAGE_NAMES[:2])
+    assert call(["check", ".", "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert (told["outcome"], told["locked"], told["notes"]) == ("passed", ["six==1.17.0"], ["a note"])
+    assert not any(folder.exists() for _, folder in walked)
