@@ -94,7 +94,9 @@ def evidence_of(done: Finished, text: str) -> tuple[str, str]:
     said = " ".join(done.lines(4).split()) or f"exit code {done.code}"
     if "hash mismatch" in text:
         return said, "hash"
-    network = any(sign in text for sign in ("connect", "request failed", "timed out", "no answer", "dns"))
+    network = any(
+        sign in text for sign in ("connect", "sending request", "request failed", "timed out", "no answer", "dns")
+    )
     return said, "network" if network else ""
 
 

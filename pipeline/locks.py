@@ -23,6 +23,8 @@ from pipeline.package_tool import Finished, PackageTool
 from pipeline.requirements import FILE, Requirements
 from pipeline.settings import Assignment
 
+FILTERED = "exclude-newer"
+FAR_AHEAD = "2999-01-01T00:00:00+00:00"
 PINNED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*==[^\s\\;]+)", re.MULTILINE)
 
 
@@ -93,15 +95,24 @@ def resolve(
     command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--constraints"]
     command += [str(scratch / "base.txt"), "--python-version", base.python_version]
     command += [part for name in sorted(base.packages) for part in ("--no-emit-package", name)]
-    dated = ["--exclude-newer", assignment.locked_as_of.isoformat()] if assignment.locked_as_of else []
+    date = assignment.locked_as_of.isoformat() if assignment.locked_as_of else None
     notes: tuple[str, ...] = ()
-    done = tool.run(*command, *dated, wheels=[str(scratch)])
-    if done.code and dated and "exclude-newer" in done.complaint:
+    done = tool.run(*command, *as_of(date), wheels=[str(scratch)])
+    if done.code and date and FILTERED in done.complaint and not knows_dates(tool, command, scratch):
         done = tool.run(*command, wheels=[str(scratch)])
         notes = ("the index gives no upload times: the lock is not as of the assignment's date",)
     if done.code:
         raise why(done, requirements, tool, scratch)
     return target.read_text(encoding="utf-8"), notes
+
+
+def as_of(date: str | None) -> list[str]:
+    return ["--exclude-newer", date] if date else []
+
+
+def knows_dates(tool: PackageTool, command: list[str], scratch: Path) -> bool:
+    """Whether the index gives upload times. Without them a package is too young even for a date far ahead."""
+    return FILTERED not in tool.run(*command, *as_of(FAR_AHEAD), wheels=[str(scratch)]).complaint
 
 
 def write_stubs(base: Base, folder: Path) -> None:
@@ -120,7 +131,7 @@ def write_stubs(base: Base, folder: Path) -> None:
 def why(
     done: Finished, requirements: Requirements, tool: PackageTool, scratch: Path
 ) -> SubmissionError | InfrastructureError:
-    """Whose fault a failed resolution is. A package that is not there and an index that is not look alike: see probe."""
+    """Whose fault a failed resolution is. A missing package and a missing index look alike: hence the probe."""
     if done.killed:
         return InfrastructureError("resolving the requirements was killed (137): memory", hint="try again later")
     refused = "error sending request" in done.complaint
@@ -150,6 +161,8 @@ def line_of(said: str, requirements: Requirements) -> int | None:
 def hint_for(complaint: str) -> str:
     if "no usable wheels" in complaint or "no wheels" in complaint:
         return "this package has no wheel for the base's Python and platform: choose another version or package"
+    if FILTERED in complaint:
+        return "the course takes only what was there on its date: choose an older version"
     if "was not found" in complaint:
         return "is the name written as on the index? A module may have another name than its package"
     return "leave out versions that you do not need: the newest that fits is then taken"

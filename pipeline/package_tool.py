@@ -19,7 +19,7 @@ PROBE = "numpy"
 SECONDS = 900
 # addresses, certificates and proxies of the machine: all else of the environment stays outside
 KEPT = re.compile(
-    r"UV_(?:DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|NATIVE_TLS|SYSTEM_CERTS|INSECURE_HOST|HTTP_TIMEOUT|OFFLINE)"
+    r"UV_(?:DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|NATIVE_TLS|SYSTEM_CERTS|INSECURE_HOST|HTTP_TIMEOUT|HTTP_RETRIES|OFFLINE)"
     r"|SSL_CERT_FILE|SSL_CERT_DIR|(?:HTTPS?|ALL|NO)_PROXY|(?:https?|all|no)_proxy|LANG|SYSTEMROOT|TMPDIR"
 )
 
@@ -59,10 +59,16 @@ class PackageTool:
         return cls(cache / "uv", assignment.index, tuple(one for one in folders if one))
 
     def run(self, *arguments: str, wheels: Sequence[str] = (), seconds: float = SECONDS) -> Finished:
-        """Runs uv with the places of packages appended. Never raises for what uv says."""
+        """Runs uv, with the wheel folders alone where there are any, and then with the index. Raises nothing."""
         command = [uv.find_uv_bin(), *arguments, "--quiet", "--python", sys.executable]
         command += [part for folder in (*wheels, *self.wheels) for part in ("--find-links", folder)]
-        command += ["--default-index", self.index] if self.index else []
+        if self.wheels:
+            done = self._call([*command, "--no-index"], seconds)
+            if done.code == 0 or "No solution found" not in done.complaint:
+                return done
+        return self._call([*command, *(["--default-index", self.index] if self.index else [])], seconds)
+
+    def _call(self, command: list[str], seconds: float) -> Finished:
         try:
             done = subprocess.run(
                 command,
