@@ -84,7 +84,7 @@ class CheckpointWriter:
         with self.writing:
             if version in self.scored:
                 self.store.put(version_name(version), parameters_object(checkpoint.schema, checkpoint.values, version))
-            if version > (-1 if self.durable_version is None else self.durable_version):
+            if version >= (self.durable_version or 0):
                 self.store.put(SLOTS[self.slot], checkpoint.to_bytes())
                 self.slot = 1 - self.slot
                 self.durable_version = version

@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,12 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from pipeline.backends.store import Bucket
 from pipeline.errors import InfrastructureError
 from pipeline.files import write_bytes
 from pipeline.training.schema import ARRAYS, Schema, Values
+
+if TYPE_CHECKING:
+    from pipeline.backends.store import Bucket
 
 SLOTS = ("checkpoint-a.safetensors", "checkpoint-b.safetensors")
 """The last two checkpoints, written in turns, so that a whole one is always there."""
@@ -177,4 +179,4 @@ def last_checkpoint(store: CheckpointStore) -> Checkpoint | None:
 def parameters_object(schema: Schema, values: Values, version: int) -> bytes:
     """A model's state, name -> array, as prediction reads it."""
     arrays = {name: np.ascontiguousarray(array) for name, array in schema.named(values).items()}
-    return save(arrays, {"format": "pt", "version": str(version)})
+    return save(arrays, {"version": str(version)})  # one entry: their order is not fixed

@@ -9,21 +9,28 @@ MAX_ENTRIES = 20_000
 
 
 class LossHistory:
-    """Entries (version, mean loss as workers reported it, samples, seconds since the start)."""
+    """Entries (version, mean loss as workers reported it, samples, seconds since the start), in one array."""
 
     def __init__(self) -> None:
-        self.entries: list[tuple[int, float, int, float]] = []
+        self.rows = np.zeros((MAX_ENTRIES, 4), np.float64)
+        self.length = 0
 
     def add(self, version: int, loss: float, samples: int, seconds: float) -> None:
-        self.entries.append((version, loss, samples, seconds))
-        if len(self.entries) >= MAX_ENTRIES:
-            self.entries = self.entries[1::2]
+        if self.length == MAX_ENTRIES:
+            kept = self.rows[1::2].copy()
+            self.length = len(kept)
+            self.rows[: self.length] = kept
+        self.rows[self.length] = version, loss, samples, seconds
+        self.length += 1
 
     def since(self, version: int) -> list[tuple[int, float, int, float]]:
-        return [entry for entry in self.entries if entry[0] > version]
+        found = self.rows[: self.length]
+        first = int(np.searchsorted(found[:, 0], version, side="right"))
+        return [(int(row[0]), float(row[1]), int(row[2]), float(row[3])) for row in found[first:]]
 
     def to_array(self) -> NDArray[np.float64]:
-        return np.array(self.entries, np.float64).reshape(-1, 4)
+        return self.rows[: self.length].copy()
 
     def restore(self, array: NDArray[np.float64]) -> None:
-        self.entries = [(int(row[0]), float(row[1]), int(row[2]), float(row[3])) for row in array]
+        self.length = min(len(array), MAX_ENTRIES)
+        self.rows[: self.length] = array[-self.length :] if self.length else 0

@@ -18,7 +18,6 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.workers.gthread import ThreadWorker
 from werkzeug.serving import make_server
 
-from pipeline.backends.store.s3 import connect
 from pipeline.errors import InfrastructureError, PipelineError
 from pipeline.files import write_json
 from pipeline.training.checkpoints import BucketStore, CheckpointStore, FolderStore
@@ -107,6 +106,8 @@ def open_store(settings: ServerSettings) -> CheckpointStore | None:
     if isinstance(kept, FolderCheckpoints):
         return FolderStore(kept.folder)
     if isinstance(kept, BucketCheckpoints):
+        from pipeline.backends.store.s3 import connect  # a server by hand starts sooner without
+
         address = kept.endpoint.removeprefix("https://").removeprefix("http://")
         secure = kept.endpoint.startswith("https://")
         pair = (kept.access_key, kept.secret_key.get_secret_value())

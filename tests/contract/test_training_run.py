@@ -1,0 +1,144 @@
+"""Whole trainings: a parameter server and real workers as processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+from support.training import Training, folder_over_http, until, write_shard
+
+ROWS, UPDATES = 96, 24
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("shards")
+    for number in range(3):
+        write_shard(folder / f"shard-{number}.safetensors", ROWS, number)
+    with folder_over_http(folder) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, store: str) -> bytes:
+    """The final parameters of a run that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    with Training(folder, store, checkpoint_updates=4) as training:
+        results = [training.result(one) for one in [training.start_worker(0), training.start_worker(1)]]
+        status = training.control.status()
+        assert [one["finished"] for one in results] == [True, True]
+        assert status["version"] == UPDATES and status["finished"]
+        assert training.control.finish() == UPDATES
+    return (folder / "checkpoints" / "final.safetensors").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill_at", [(1,), (9, 17)])
+def test_a_sync_run_killed_at_any_update_ends_with_the_same_bits(
+    tmp_path: Path, store: str, uninterrupted: bytes, kill_at: tuple[int, ...]
+) -> None:
+    training = Training(tmp_path, store, checkpoint_updates=4)
+    reached = 0
+    for version in kill_at:
+        training.start_server()
+        for number in range(2):
+            training.start_worker(number)
+        reached = until(lambda wanted=version: at_least(training, wanted), f"version {version}")
+        training.kill()
+    training.start_server()
+    try:
+        resumed = training.control.status()["version"]
+        assert resumed > reached - 4
+        results = [training.result(one) for one in [training.start_worker(1), training.start_worker(0)]]
+        assert all(one["finished"] for one in results)
+        assert training.control.finish() == UPDATES
+    finally:
+        training.stop()
+    assert (tmp_path / "checkpoints" / "final.safetensors").read_bytes() == uninterrupted
+
+
+def at_least(training: Training, version: int) -> int:
+    now = int(training.control.status()["version"])
+    return now if now >= version else 0
+
+
+@pytest.mark.slow
+def test_a_worker_that_hands_back_goes_on_where_its_shard_stands_and_changes_no_bit(
+    tmp_path: Path, store: str, uninterrupted: bytes
+) -> None:
+    with Training(tmp_path, store) as training:
+        other = training.start_worker(1)
+        first = training.result(training.start_worker(0, deadline=time.time() + 3600, margin_s=3600))
+        assert not first["finished"] and first["code"] == 200 and first["steps"] == 0
+        second = training.result(training.start_worker(0))
+        assert second["finished"] and training.result(other)["finished"]
+        training.control.finish()
+    assert (tmp_path / "checkpoints" / "final.safetensors").read_bytes() == uninterrupted
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_without_a_killed_worker_and_its_shard_goes_to_the_next(tmp_path: Path, store: str) -> None:
+    with Training(tmp_path, store, lease_s=2, start_wait_s=30) as training:
+        victim, other = training.start_worker(0, epoch_n=40), training.start_worker(1)
+        until(lambda: at_least(training, 3), "the third update")
+        victim.kill()
+        victim.communicate()
+        assert training.result(other)["finished"]
+        status = training.control.status()
+        left = status["shards"][0]
+        assert not left["finished"] and left["steps"] > 0
+        training.control.lost(shard=0)
+        result = training.result(training.start_worker(0))
+        shard = training.control.status()["shards"][0]
+        assert result["finished"] and shard["steps"] == 2 * ROWS // 8
+        assert result["steps"] == shard["steps"] - left["steps"]
+
+
+@pytest.mark.slow
+def test_a_shard_that_never_comes_is_waited_for_only_so_long(tmp_path: Path, store: str) -> None:
+    with Training(tmp_path, store, start_wait_s=1) as training:
+        assert training.result(training.start_worker(0))["finished"]
+        status = training.control.status()
+        assert status["version"] == UPDATES and not status["shards"][1]["registered"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["async", "bounded-staleness"])
+def test_modes_without_a_barrier_learn_too(tmp_path: Path, store: str, mode: str) -> None:
+    with Training(tmp_path, store, mode=mode, staleness=1, optimiser="adam", learning_rate=0.01) as training:
+        workers = [training.start_worker(number, epoch_n=6) for number in range(2)]
+        assert all(training.result(one)["finished"] for one in workers)
+        losses = [loss for _, _, loss in training.control.status()["losses"]]
+        assert len(losses) == 2 * 6 * ROWS // 8
+        assert sum(losses[-12:]) < 0.5 * sum(losses[:12])
+
+
+@pytest.mark.slow
+def test_two_workers_by_hand_with_the_course_s_six_parameters_finish(tmp_path: Path, store: str) -> None:
+    """Both of id 0; the second is given another by an open server."""
+    open_ = {"open": True, "grants": [], "shards": 0, "mode": "async", "gradients_per_update": 4, "checkpoints": None}
+    six = {"id": None, "token": None, "shard": None, "seed": None, "update_intv": 2}
+    with Training(tmp_path, store, **open_) as training:
+        results = [training.result(one) for one in [training.start_worker(0, **six), training.start_worker(1, **six)]]
+        assert all(one["code"] == 200 and one["finished"] and one["avg_loss"] > 0 for one in results)
+        status = training.control.status()
+        assert status["version"] == 2 * 2 * ROWS // 8 // 2 // 4
+        assert sum(shard["steps"] for shard in status["shards"]) == 2 * 2 * ROWS // 8
+
+
+@pytest.mark.slow
+def test_a_terminated_server_keeps_its_last_update(tmp_path: Path, store: str) -> None:
+    training = Training(tmp_path, store, checkpoint_updates=1000, updates=5)
+    training.start_server()
+    results = [training.result(one) for one in [training.start_worker(0), training.start_worker(1)]]
+    assert all(one["finished"] and one["steps"] == 5 for one in results)
+    training.control.score(0.5, 5)
+    training.stop()
+    training.start_server()
+    status = training.control.status()
+    training.stop()
+    assert (status["version"], status["score"]) == (5, [0.5, 5])
+    assert load_file(tmp_path / "checkpoints" / "initial.safetensors")["1.weight"].shape == (16, 784)
