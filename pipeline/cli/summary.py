@@ -1,15 +1,13 @@
-"""The last lines of a run: outcome, points, accuracy, where the report is."""
+"""The last lines of a run: the outcome in one line, what is wrong and what to do, the checks, the isolation."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import ValidationError
 from rich.console import Console
-from rich.text import Text
 
 from pipeline.cli.output import show_failure, styled
 from pipeline.errors import Outcome
+from pipeline.reporting.summary import near, summary
 from pipeline.result import CheckResult, Result
 from pipeline.run import Record, Run
 
@@ -18,20 +16,16 @@ STYLES = {Outcome.PASSED: "bold green", Outcome.FAILED: "bold red", Outcome.LIMI
 
 def show_summary(console: Console, run: Run) -> None:
     record, result = run.record, result_of(run)
-    console.print()
     outcome = record.outcome or Outcome.INFRASTRUCTURE
-    head = Text.assemble((outcome.value, STYLES.get(outcome, "bold yellow")), styled(points(record, result)))
-    if outcome is Outcome.PASSED or not record.reason:
-        console.print(head)
-    else:
+    console.print()
+    if result is not None:
+        console.print(styled(summary(result, run.report_file), STYLES.get(outcome, "bold yellow")))
+    if outcome is not Outcome.PASSED:
         show_failure(console, outcome.value, record.reason, list(record.faults), record.hint)
+        console.print(styled(f"  logs: {near(run.logs)}"))
     for check in result.checks if result else ():
         console.print(styled(f"  {check_line(check)}"))
-    if record.isolation is not None:
-        missing = f"; not enforced: {', '.join(record.unenforced)}" if record.unenforced else ""
-        console.print(styled(f"  isolation: {record.isolation.value}{missing}", "dim"))
-    shown = run.report_file if run.report_file.exists() else run.logs
-    console.print(styled(f"  {'report' if shown == run.report_file else 'logs'}: {near(shown)}"))
+    console.print(styled(f"  {isolation(record)}", "dim"))
 
 
 def result_of(run: Run) -> Result | None:
@@ -42,19 +36,14 @@ def result_of(run: Run) -> Result | None:
         return None
 
 
-def points(record: Record, result: Result | None) -> str:
-    practice = ", practice and not a grade" if record.course.practice else ""
-    if result is None or result.points is None or result.max_points is None:
-        return practice
-    return f": {result.points:g} of {result.max_points:g} points{practice}"
-
-
 def check_line(check: CheckResult) -> str:
     mark = {True: "passed", False: "missed", None: "unknown"}[check.passed]
-    of = f"{check.points:g} of {check.max_points:g}" if check.points is not None else f"? of {check.max_points:g}"
-    return f"{check.name}: {mark}, {of} points; {check.detail}".rstrip("; ")
+    points = "?" if check.points is None else f"{check.points:g}"
+    detail = f": {check.detail}" if check.detail else ""
+    return f"{mark} {check.name}, {points} of {check.max_points:g} points{detail}"
 
 
-def near(path: Path) -> Path:
-    """The path as a person would type it from here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+def isolation(record: Record) -> str:
+    level = record.isolation.value if record.isolation else "not known"
+    missing = f"; not enforced: {', '.join(record.unenforced)}" if record.unenforced else ""
+    return f"isolation {level}{missing}"
