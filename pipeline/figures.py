@@ -120,9 +120,10 @@ class Figures(Figure):
 
 
 def total(values: Sequence[float | None]) -> float | None:
-    """The sum of the known values; None when none is known."""
+    """The sum of the known values; None when none is known, or when it is past what a float holds."""
     known = [value for value in values if value is not None]
-    return math.fsum(known) if known else None
+    summed: float | None = finite_or_none(float(sum(known))) if known else None
+    return summed
 
 
 def save_figures(run: Run, figures: Figures) -> None:

@@ -133,7 +133,7 @@ class Result(Part):
 
 
 def schema_text() -> str:
-    """The JSON schema as docs/result.schema.json holds it. `python -m pipeline.result` prints it."""
+    """The JSON schema as docs/result.schema.json holds it."""
     schema: dict[str, Any] = Result.model_json_schema(mode="serialization")
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "result.json of a run"}
     return json.dumps({**schema, **head}, indent=2, sort_keys=True) + "\n"

@@ -68,6 +68,7 @@ def view(run: Run, result: Result, figures: Figures, grade: Grade | None) -> dic
         "key_figures": key_figures(result),
         "faults": tables.faults(record),
         "logs": tables.relevant_logs(run, result.outcome),
+        "model_link": run.model_file.relative_to(run.folder).as_posix() if run.model_file.is_file() else "",
         "log_links": tables.log_links(run),
         "scores": [(one.label, one.version, words.share(one.accuracy)) for one in figures.validation],
         "validation_rows": words.count(figures.validation_rows),

@@ -31,6 +31,7 @@ NEXT = {
     Outcome.SUPERSEDED: "Look at the report of your newest push.",
 }
 BLAMELESS = {Outcome.INFRASTRUCTURE, Outcome.COURSE}
+MOST_SECONDS = 1e7
 CODE = re.compile(r"`([^`\n]{1,200})`")
 
 
@@ -82,6 +83,8 @@ def with_code(text: str) -> Markup:
 def seconds(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "–"
+    if abs(value) >= MOST_SECONDS:
+        return f"{value:.3g} s"
     if value < 1:
         return f"{value:.2f} s"
     if value < 120:
