@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -125,7 +126,7 @@ def _offline(folder: Path) -> Iterator[None]:
     except (StudentError, FormatError) as error:
         if attempts:
             raise StudentError(f"data set: dataset_dl tried to download ({attempts[0]}); {CHANGE}") from None
-        if "No module named 'torchvision" in str(error):
+        if re.search(r"No module named 'torchvision['.]", str(error)):
             raise StudentError(
                 f"data set: dataset_dl imports torchvision, which is not in the image; {CHANGE}"
             ) from None

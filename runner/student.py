@@ -82,7 +82,9 @@ def student_code(what: str, folder: Path | None = None) -> Iterator[None]:
         first = _first_frame(error.__traceback__, home)
         shown = traceback.TracebackException(type(error), error, first or error.__traceback__, limit=30, compact=True)
         print("".join(shown.format()).rstrip(), file=sys.stderr, flush=True)
-        summary = " ".join("".join(shown.format_exception_only()).split("\n")[-2:]).strip()
+        lines = list(shown.format_exception_only())
+        # a SyntaxError comes with the line and a caret before it
+        summary = " ".join((lines[-1] if isinstance(error, SyntaxError) else lines[0]).split())
         raise StudentError(f"{_place(error, home) or what}: {summary}"[:MAX_MESSAGE]) from None
 
 

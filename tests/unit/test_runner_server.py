@@ -83,6 +83,13 @@ class Container:
 Start = Callable[..., Container]
 
 
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     started: list[Container] = []
@@ -188,17 +195,21 @@ def test_the_sentinel_comes_though_the_streams_were_closed(start: Start) -> None
 
 def test_a_second_activation_is_refused_while_one_runs(start: Start, tmp_path: Path) -> None:
     container = start()
-    code = (
-        "import pathlib, time\ndef main(params):\n    while not pathlib.Path(params['go']).exists(): time.sleep(.02)\n"
+    container.init(
+        "import pathlib, time\n"
+        "def main(params):\n"
+        "    pathlib.Path(params['began']).touch()\n"
+        "    while not pathlib.Path(params['go']).exists():\n"
+        "        time.sleep(0.02)\n"
+        "    return {'done': True}\n"
     )
-    container.init(f"{code}    return {{'done': True}}\n")
+    began, go = tmp_path / "began", tmp_path / "go"
     answers: list[Any] = []
-    first = threading.Thread(target=lambda: answers.append(container.run(go=str(tmp_path / "go"))))
+    first = threading.Thread(target=lambda: answers.append(container.run(began=str(began), go=str(go))))
     first.start()
-    deadline = time.monotonic() + 60
-    while (refused := container.run(go=str(tmp_path)))[0] != 409 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    (tmp_path / "go").touch()
+    wait_for(began.exists)
+    refused = container.run(began=str(began), go=str(tmp_path))
+    go.touch()
     first.join(60)
     assert refused == (409, {"error": "an activation is running in this container already; it takes one at a time"})
     assert answers == [(200, {"done": True})]
