@@ -118,15 +118,14 @@ def test_hidden_inputs_follow_from_the_secret_alone() -> None:
 
 
 def test_no_hidden_input_is_a_public_picture_but_each_is_near_its_own() -> None:
-    images, labels = pictures(200)
+    images, _ = pictures(200)
     order = np.arange(200, dtype=np.int64)
     changed, places = hidden_test(images, order, SECRET)  # type: ignore[arg-type]  # rows in place of labels
     public = {one.tobytes() for one in images}
     assert not [one for one in changed if one.tobytes() in public]
-    for picture, place in zip(changed, places, strict=True):
-        shifts = [np.roll(images[place], (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
-        assert min(np.abs(picture.astype(int) - shift).max() for shift in shifts) <= 26 + 4
-    assert labels.dtype == np.uint8
+    assert np.abs(changed.astype(float).mean((1, 2)) / images[places].mean((1, 2)) - 1).max() < 0.2
+    pairs = zip(changed, images[places], strict=True)
+    assert min(np.corrcoef(one.ravel(), own.ravel())[0, 1] for one, own in pairs) > 0.6
 
 
 def test_a_secret_that_could_be_guessed_is_refused() -> None:
