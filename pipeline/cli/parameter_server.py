@@ -36,6 +36,8 @@ def parameter_server(
     if config is not None:
         serve(read_settings(config))
         return
+    if not open_ and token_file is None:
+        raise UsageError("no worker could register", hint="name --open for loopback without tokens, or --token-file")
     serve(
         by_hand_settings(
             master_addr=master_addr,

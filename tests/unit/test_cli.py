@@ -43,6 +43,11 @@ def lines(text: str) -> list[str]:
         (["serve", "--sandbox", "docker"], "docker", "--sandbox process"),
         (["run", ".", "--course", "nowhere.toml"], "nowhere.toml", "--course"),
         (["resume", "nowhere"], "nowhere", ""),
+        (["parameter-server"], "no worker could register", "--token-file"),
+        (["parameter-server", "--open", "--master-addr", "0.0.0.0"], "", "loopback"),
+        (["parameter-server", "--config", "nowhere.json"], "nowhere.json", ""),
+        (["data", "split", "--out", "o", "--shards", "0"], "--shards", "--help"),
+        (["data", "put", "nothing"], "no store is named", "--endpoint"),
         (["data", "put", "nothing", "--servers", "nowhere.json"], "nowhere.json", "pipeline serve"),
     ],
 )
