@@ -45,9 +45,7 @@ class PlainContainer:
         self._buffer.begin(logs_bytes)
 
     async def request(self, path: str, body: bytes, *, timeout_s: float, reply_limit: int) -> Reply:
-        return await post(
-            self._address, path, body, timeout_s=timeout_s, reply_limit=reply_limit, ended=self._ended
-        )
+        return await post(self._address, path, body, timeout_s=timeout_s, reply_limit=reply_limit, ended=self._ended)
 
     async def logs(self, wait_s: float) -> tuple[LogLine, ...]:
         return await self._buffer.take(wait_s)

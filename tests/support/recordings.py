@@ -10,7 +10,8 @@ import pytest
 
 HERE = Path(__file__).resolve().parents[2]
 PROBE = (
-    "import os,sys;text=open(sys.argv[1]).read().replace('8080',os.environ['PORT']);"
+    "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9);"
+    "text=open(sys.argv[1]).read().replace('8080',os.environ['PORT']);"
     "exec(compile(text,sys.argv[1],'exec'))"
 )
 

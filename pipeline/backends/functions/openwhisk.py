@@ -1,0 +1,220 @@
+"""OpenWhisk through its REST API, embedded or real: register, invoke, read activations."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import requests
+from requests.auth import HTTPBasicAuth
+
+from pipeline.backends.functions import Action, Activation
+from pipeline.errors import CourseError, InfrastructureError
+
+CONNECT_S, READ_S = 5.0, 30.0
+TRIES = 6
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 5.0
+THROTTLED_FOR_S = 300.0
+BALANCER = (502, 503)
+REFUSALS = (400, 401, 403, 409, 413)
+
+
+class OpenWhiskClient:
+    """Functions of one namespace. Threads may share it.
+
+    `auth` is `uuid:key`. https is checked against the system's certificates or `ca_file`, unless `insecure`.
+    Failures are tried again a few times, throttled requests for some minutes. A request to invoke is tried again
+    only when it cannot have been accepted, because each acceptance is one more activation.
+    """
+
+    def __init__(
+        self,
+        apihost: str,
+        auth: str,
+        *,
+        namespace: str = "_",
+        ca_file: Path | None = None,
+        insecure: bool = False,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._host = (apihost if "://" in apihost else f"https://{apihost}").rstrip("/")
+        self._base = f"{self._host}/api/v1/namespaces/{quote(namespace, safe='')}"
+        user, _, key = auth.strip().partition(":")
+        self._auth = HTTPBasicAuth(user, key)
+        self._verify: bool | str = False if insecure else str(ca_file) if ca_file else True
+        self._sleep = sleep
+        self._local = threading.local()
+
+    def server_limits(self) -> Mapping[str, Any]:
+        """What `GET /` says of the server's limits: bytes, milliseconds, counts. Raises InfrastructureError."""
+        limits = self._json(self._ask("GET", f"{self._host}/")).get("limits")
+        if not isinstance(limits, dict):
+            raise InfrastructureError(f"{self._host} is no OpenWhisk: it names no limits", hint="check apihost")
+        return limits
+
+    def put_action(self, action: Action) -> None:
+        """Makes or replaces an action of a black-box image. Raises CourseError, InfrastructureError."""
+        body = {
+            "exec": {"kind": "blackbox", "image": action.image},
+            "limits": {
+                "memory": action.limits.memory_mb,
+                "timeout": round(action.limits.timeout_s * 1000),
+                "logs": action.limits.logs_mb,
+            },
+            "parameters": _pairs(action.parameters),
+            "annotations": _pairs(action.annotations),
+        }
+        self._ask("PUT", f"{self._action(action.name)}?overwrite=true", body)
+
+    def delete_action(self, name: str) -> None:
+        self._ask("DELETE", self._action(name), may_be_absent=True)
+
+    def invoke(self, name: str, parameters: Mapping[str, Any]) -> str:
+        """Starts an activation without waiting; its id. Raises CourseError, InfrastructureError."""
+        answer = self._json(self._ask("POST", self._action(name), dict(parameters)))
+        activation = answer.get("activationId")
+        if not isinstance(activation, str):
+            raise InfrastructureError(f"{self._host} accepted {name} without naming an activation")
+        return activation
+
+    def activation(self, activation_id: str) -> Activation | None:
+        """The record with its logs, or None while it runs (or where it was lost: keep a deadline)."""
+        response = self._ask("GET", f"{self._base}/activations/{quote(activation_id, safe='')}", may_be_absent=True)
+        if response.status_code == 404:
+            return None
+        record = self._json(response)
+        try:
+            return _activation(record)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InfrastructureError(
+                f"the record of activation {activation_id} from {self._host} cannot be read: {error!r}"
+            ) from error
+
+    def logs(self, activation_id: str) -> tuple[str, ...]:
+        """The activation's log lines; none while it runs."""
+        url = f"{self._base}/activations/{quote(activation_id, safe='')}/logs"
+        response = self._ask("GET", url, may_be_absent=True)
+        return () if response.status_code == 404 else tuple(map(str, self._json(response).get("logs", ())))
+
+    def _action(self, name: str) -> str:
+        return f"{self._base}/actions/{quote(name, safe='')}"
+
+    def _ask(
+        self, method: str, url: str, body: Mapping[str, Any] | None = None, *, may_be_absent: bool = False
+    ) -> requests.Response:
+        failures, throttled_s = 0, 0.0
+        while True:
+            wait_s = _backoff(failures)
+            try:
+                response = self._send(method, url, body)
+            except requests.RequestException as error:
+                failures += 1
+                if failures >= TRIES or not _may_repeat(method, error):
+                    raise InfrastructureError(
+                        f"{self._host} cannot be reached ({method}): {_reason(error)}",
+                        hint="check apihost and that the server runs",
+                    ) from error
+            else:
+                if response.status_code == 429 and throttled_s < THROTTLED_FOR_S:
+                    wait_s = _throttle_wait(response, throttled_s)
+                    throttled_s += wait_s
+                elif response.status_code in BALANCER and failures + 1 < TRIES:
+                    failures += 1
+                elif response.ok or (may_be_absent and response.status_code == 404):
+                    return response
+                else:
+                    raise self._refusal(response, method)
+            self._sleep(wait_s)
+
+    def _send(self, method: str, url: str, body: Mapping[str, Any] | None) -> requests.Response:
+        session = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            session.auth, session.verify = self._auth, self._verify
+            session.trust_env = False
+        response: requests.Response = session.request(
+            method, url, json=body, timeout=(CONNECT_S, READ_S), allow_redirects=False
+        )
+        return response
+
+    def _refusal(self, response: requests.Response, method: str) -> CourseError | InfrastructureError:
+        said = _text(response)
+        message = f"OpenWhisk at {self._host} refused {method} {response.url.partition('?')[0]}: {said}"
+        if response.status_code == 401:
+            return CourseError(message, hint="check the key in the course's auth_file")
+        if response.status_code in REFUSALS:
+            return CourseError(message, hint="what is asked for does not fit the server's limits or the key's rights")
+        return InfrastructureError(f"{message} (HTTP {response.status_code})")
+
+    def _json(self, response: requests.Response) -> dict[str, Any]:
+        try:
+            content = response.json()
+        except ValueError:
+            content = None
+        if not isinstance(content, dict):
+            raise InfrastructureError(f"{self._host} answered no JSON object", hint="check apihost")
+        return content
+
+
+def _pairs(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"key": key, "value": value} for key, value in sorted(values.items())]
+
+
+def _activation(record: Mapping[str, Any]) -> Activation:
+    annotations = {one["key"]: one["value"] for one in record["annotations"]}
+    response = record["response"]
+    init_ms = annotations.get("initTime")
+    return Activation(
+        id=record["activationId"],
+        action=record["name"],
+        start=record["start"] / 1000,
+        end=record.get("end", record["start"]) / 1000,
+        success=bool(response["success"]),
+        status=str(response["status"]),
+        result=response.get("result"),
+        size_bytes=int(response.get("size", 0)),
+        wait_s=annotations.get("waitTime", 0) / 1000,
+        init_s=None if init_ms is None else init_ms / 1000,
+        timed_out=bool(annotations.get("timeout", False)),
+        logs=tuple(map(str, record.get("logs", ()))),
+    )
+
+
+def _may_repeat(method: str, error: requests.RequestException) -> bool:
+    """A connection that was never made did nothing; a lost one may have started an activation."""
+    if isinstance(error, requests.exceptions.SSLError) or not isinstance(
+        error, requests.ConnectionError | requests.Timeout
+    ):
+        return False
+    never_sent = isinstance(error, requests.ConnectTimeout) or "NewConnectionError" in repr(error)
+    return never_sent or method != "POST"
+
+
+def _backoff(failures: int) -> float:
+    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**failures) * random.uniform(0.5, 1.0)
+
+
+def _throttle_wait(response: requests.Response, waited_s: float) -> float:
+    """The minute's count starts anew with the calendar minute, and what is refused counts too: wait for it."""
+    if "in the last minute" in _text(response):
+        return 60 - time.time() % 60 + random.uniform(0.2, 2.0)
+    return _backoff(min(5, int(waited_s)))
+
+
+def _text(response: requests.Response) -> str:
+    try:
+        content = response.json()
+    except ValueError:
+        content = None
+    said = content.get("error") if isinstance(content, dict) else None
+    return str(said or response.text[:500] or response.reason)
+
+
+def _reason(error: requests.RequestException) -> str:
+    inner = getattr(error.args[0], "reason", error) if error.args else error
+    return str(inner)
