@@ -1,0 +1,1 @@
+"""The process sandbox: what keeps student code apart where there is no container engine."""

@@ -1,0 +1,124 @@
+"""One container of the process sandbox: a process tree, its output, its watch, and the socket that it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.embedded.contract import Usage
+from pipeline.embedded.openwhisk.containers import ExitState, Reply
+from pipeline.embedded.openwhisk.exchange import post
+from pipeline.embedded.openwhisk.logs import LogBuffer, LogLine, Stream
+from pipeline.embedded.sandbox.cgroups import Cgroup
+from pipeline.embedded.sandbox.tree import kill
+from pipeline.embedded.sandbox.watch import Watch
+
+CHUNK = 64 * 1024
+LAST_OUTPUT_S = 2.0
+REMOVAL_TRIES = 50
+
+
+class ProcessContainer:
+    """Implements `Container`. `clean` frees what the maker made for it."""
+
+    def __init__(
+        self,
+        name: str,
+        process: asyncio.subprocess.Process,
+        socket: Path,
+        watch: Watch,
+        cgroup: Cgroup | None,
+        clean: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self.process = process
+        self.socket = socket
+        self.watch = watch
+        self.cgroup = cgroup
+        self.clean = clean
+        self.activation = ""
+        self.buffer = LogBuffer()
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        assert process.stdout is not None and process.stderr is not None, "both streams are pipes"
+        self.readers = [
+            asyncio.create_task(self.read("stdout", process.stdout)),
+            asyncio.create_task(self.read("stderr", process.stderr)),
+        ]
+        self.reaper = asyncio.create_task(self.reap())
+        self.removed = False
+
+    @property
+    def id(self) -> str:
+        return self.name
+
+    def begin(self, activation: str, logs_bytes: int) -> None:
+        self.activation = activation
+        self.buffer.begin(logs_bytes)
+        self.watch.begin()
+
+    async def request(self, path: str, body: bytes, *, timeout_s: float, reply_limit: int) -> Reply:
+        return await post(self.socket, path, body, timeout_s=timeout_s, reply_limit=reply_limit, ended=self.ended)
+
+    async def logs(self, wait_s: float) -> tuple[LogLine, ...]:
+        return await self.buffer.take(wait_s)
+
+    async def exited(self, wait_s: float = 0.0) -> ExitState | None:
+        if wait_s and not self.ended.done():
+            await asyncio.wait([self.ended], timeout=wait_s)
+        return ExitState(self.ended.result(), self.watch.killed_for) if self.ended.done() else None
+
+    async def usage(self) -> Usage:
+        if not self.ended.done():
+            self.watch.look()
+        return self.watch.usage(self.activation)
+
+    async def stop(self) -> None:
+        """Kills the whole tree; in a process namespace the kernel ends all with its first process."""
+        while not self.ended.done():
+            kill(self.watch.members())
+            await asyncio.wait([self.ended], timeout=0.05)
+        await self.remove()
+
+    def check(self) -> None:
+        """Looks at the limits; a container that meets one is killed, and says which."""
+        if not self.ended.done() and self.watch.look():
+            kill(self.watch.members())
+
+    async def read(self, stream: Stream, pipe: asyncio.StreamReader) -> None:
+        while data := await pipe.read(CHUNK):
+            self.buffer.feed(stream, data)
+        self.buffer.close(stream)
+
+    async def reap(self) -> None:
+        code = await self.process.wait()
+        if not self.watch.killed_for and self.cgroup is not None:
+            self.watch.killed_for = self.cgroup.killed_for()
+        self.watch.look()
+        self.ended.set_result(code)
+        kill(self.watch.members())
+        await asyncio.wait(self.readers, timeout=LAST_OUTPUT_S)
+        for reader in self.readers:
+            reader.cancel()
+        for stream in ("stdout", "stderr"):
+            self.buffer.close(stream)
+        await self.remove()
+
+    async def remove(self) -> None:
+        """Frees what the container held; its control group once the last process has left it."""
+        if self.removed:
+            return
+        self.removed = True
+        self.clean()
+        for _ in range(REMOVAL_TRIES):
+            if self.cgroup is None or self.cgroup.remove():
+                return
+            kill(self.cgroup.members())
+            await asyncio.sleep(0.02)
+
+    async def gone(self) -> None:
+        """Returns when the tree is ended and all is removed."""
+        await self.stop()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.reaper
