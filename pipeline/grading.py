@@ -52,9 +52,9 @@ def grade(assignment: Assignment, figures: Figures, arrived: datetime) -> Grade:
     earned = after_deduction(sum(one.points or 0.0 for one in checks), late)
     unknown = [check for check in assignment.checks if blameless(check, figures)]
     possible = after_deduction(sum(one.points or 0.0 for one in checks) + sum(one.points for one in unknown), late)
-    if earned >= assignment.passed_from:
+    if earned >= assignment.passed_from and not late.refused:
         return Grade(Outcome.PASSED, checks, earned, passed_reason(checks, late))
-    if possible >= assignment.passed_from:
+    if possible >= assignment.passed_from and not late.refused:
         names = ", ".join(check.measure for check in unknown)
         reason = f"{names} could not be measured, and that decides about passing"
         return Grade(Outcome.INFRASTRUCTURE, checks, None, reason, "the run is to be repeated")
@@ -90,9 +90,7 @@ def blameless(check: Check, figures: Figures) -> bool:
 
 def bounds(check: Check) -> str:
     unit = UNITS[check.measure]
-    parts = [f"at least {check.at_least:g}{unit}"] if check.at_least is not None else []
-    parts += [f"at most {check.at_most:g}{unit}"] if check.at_most is not None else []
-    return " and ".join(parts) or "any value"
+    return f"at least {check.at_least:g}{unit}" if check.at_least is not None else f"at most {check.at_most:g}{unit}"
 
 
 def shown(check: Check, value: float, passed: bool) -> str:

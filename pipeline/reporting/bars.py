@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.figures import Figures, Interval, WorkerFigures
+from pipeline.reporting.curves import drawable
 from pipeline.reporting.palette import COMMUNICATION, COMPUTE, INK, LIMIT, WAITING
 from pipeline.settings import Assignment
 
@@ -38,7 +39,7 @@ def draw_split(axes: Axes, figures: Figures, _: Assignment | None) -> None:
     rows = rows_of_workers(axes, workers)
     left = [0.0] * len(workers)
     for field, label, colour in SPLIT:
-        widths = [getattr(one, field) or 0.0 for one in workers]
+        widths = [drawable(getattr(one, field)) for one in workers]
         axes.barh(rows, widths, left=left, height=0.6, color=colour, label=label)
         left = [begun + width for begun, width in zip(left, widths, strict=True)]
     axes.set_xlabel("seconds")
@@ -48,7 +49,7 @@ def draw_split(axes: Axes, figures: Figures, _: Assignment | None) -> None:
 def draw_bars(axes: Axes, workers: Sequence[WorkerFigures], field: str, unit: str) -> None:
     rows = rows_of_workers(axes, workers)
     values = [getattr(one, field) for one in workers]
-    bars = axes.barh(rows, [value or 0.0 for value in values], height=0.6, color=COMPUTE)
+    bars = axes.barh(rows, [drawable(value) for value in values], height=0.6, color=COMPUTE)
     labels = ["not known" if value is None else f"{value:.0f} {unit}" for value in values]
     axes.bar_label(bars, labels, padding=4, color=INK)
     axes.margins(x=0.16)
@@ -106,7 +107,7 @@ def phases(intervals: Sequence[Interval], begin: float) -> dict[str, tuple[str, 
 
 def describe_split(figures: Figures) -> str:
     def of(one: WorkerFigures) -> str:
-        parts = [f"{label} {getattr(one, field) or 0:.1f} s" for field, label, _ in SPLIT]
+        parts = [f"{label} {drawable(getattr(one, field)):.1f} s" for field, label, _ in SPLIT]
         return f"worker {one.worker}: " + ", ".join(parts)
 
     return "; ".join(of(one) for one in figures.workers[:MOST_ROWS]) + "."
@@ -115,7 +116,7 @@ def describe_split(figures: Figures) -> str:
 def describe_bars(field: str, unit: str) -> Callable[[Figures], str]:
     def describe(figures: Figures) -> str:
         workers = figures.workers[:MOST_ROWS]
-        return ", ".join(f"worker {one.worker}: {getattr(one, field) or 0:.0f} {unit}" for one in workers) + "."
+        return ", ".join(f"worker {one.worker}: {drawable(getattr(one, field)):.0f} {unit}" for one in workers) + "."
 
     return describe
 

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 300
 FEW_POINTS = 20
+MOST_LOSS = 1e6
+MOST = 1e9
+
+
+def drawable(value: float | None, least: float = 0.0, most: float = MOST) -> float:
+    """`value` within what axes can show: a worker may report anything."""
+    return min(max(value or 0.0, least), most)
 
 
 def is_timed(figures: Figures) -> bool:
@@ -24,7 +31,10 @@ def loss_points(figures: Figures) -> list[tuple[float, float]]:
     """(seconds, or the version where there is no clock; loss), thinned to means of neighbours."""
     timed = is_timed(figures)
     points = [
-        (one.seconds if timed and one.seconds is not None else float(one.version), one.loss)
+        (
+            one.seconds if timed and one.seconds is not None else float(one.version),
+            drawable(one.loss, -MOST_LOSS, MOST_LOSS),
+        )
         for one in figures.loss
         if one.loss is not None
     ]

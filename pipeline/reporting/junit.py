@@ -23,6 +23,7 @@ def junit(result: Result) -> bytes:
     name = result.assignment or result.course
     cases = [check_case(check, name, result) for check in result.checks]
     cases += [stage_case(stage, name, result) for stage in result.stages]
+    cases += unsaid(cases, name, result)
     seconds = f"{sum(stage.seconds for stage in result.stages):.3f}"
     root = Element("testsuites")
     suite = ElementTree.SubElement(root, "testsuite", name=shown(name, 200), time=seconds)
@@ -68,6 +69,14 @@ def stage_case(stage: StageResult, name: str, result: Result) -> Element:
     if stage.status is Status.FAILED:
         return with_verdict(case, failure_tag(result), stage.reason or "failed")
     return with_verdict(case, "skipped", stage.reason or "not reached")
+
+
+def unsaid(cases: list[Element], name: str, result: Result) -> list[Element]:
+    """A case of its own for a run that did not pass though no check and no stage says so: stopped, or cut short."""
+    said = any(case.find(tag) is not None for case in cases for tag in ("failure", "error"))
+    if said or result.outcome is Outcome.PASSED:
+        return []
+    return [with_verdict(new_case(name, "outcome"), failure_tag(result), result.outcome.value)]
 
 
 def failure_tag(result: Result) -> str:
