@@ -178,17 +178,20 @@ def list_commit(git: Git, commit: str, limits: Limits) -> Tree:
 def listed(git: Git, commit: str) -> Iterator[tuple[bytes, ...]]:
     """Mode, kind, object, size and path of each file of a commit, as they come: a tree can be a bomb."""
     process = git.ls_tree("-r", "-l", "-z", "--full-tree", commit, as_process=True)
-    rest = b""
+    rest, ended = b"", False
     try:
         while chunk := process.stdout.read(65536):
             *lines, rest = (rest + chunk).split(b"\0")
             for line in lines:
                 if entry := ENTRY.fullmatch(line):
                     yield entry.groups()
+        ended = True
     finally:
         process.stdout.close()
-        process.terminate()
-        process.wait()
+        if ended:
+            process.wait()
+        else:
+            process.terminate()
 
 
 def clean_commit(folder: Path, blobs: dict[str, tuple[bool, str]]) -> str | None:

@@ -17,8 +17,10 @@ from pipeline.backends.images import Base
 from pipeline.errors import CourseError
 from pipeline.run import Checked
 
+# https://pkg.go.dev/github.com/distribution/reference has this grammar
+PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 IMAGE = re.compile(
-    r"(?:[a-z0-9][a-z0-9.-]*(?::[0-9]{1,5})?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
+    rf"(?:[a-z0-9][a-z0-9.-]*(?::[0-9]{{1,5}})?/)?{PART}(?:/{PART})*"
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

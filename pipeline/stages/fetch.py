@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import Fault, UsageError
+from pipeline.errors import Fault, SubmissionError, UsageError
 from pipeline.run import Fetched, Record
 from pipeline.settings import Limits
 from pipeline.source import (
@@ -100,9 +100,17 @@ def from_url(
 
 
 def from_commit(git: Git, commit: str, target: Path, limits: Limits) -> tuple[Fetched, tuple[Fault, ...]]:
+    from git import GitCommandError
+
     from pipeline.git_source import list_commit, read_blob
 
-    fetched, faults = copy(list_commit(git, commit, limits), lambda name, _: read_blob(git, name), target, None)
+    try:
+        fetched, faults = copy(list_commit(git, commit, limits), lambda name, _: read_blob(git, name), target, None)
+    except (GitCommandError, ValueError):
+        hint = "`git fsck` says what is missing; push it again"
+        raise SubmissionError(f"the repository is damaged at commit {commit}", hint=hint) from None
+    finally:
+        git.clear_cache()
     return fetched.model_copy(update={"commit": commit}), faults
 
 

@@ -76,6 +76,8 @@ class ProcessImages:
             environment=request.environment,
             code=request.source,
             runner=runner,
+            # without site: what happens to be installed beside the interpreter is no part of the base
+            command=("-S", "-m", "runner"),
         )
         write_json(request.image_file, manifest.model_dump(mode="json"))
         return Image(
