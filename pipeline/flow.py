@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
+from threading import Thread
 
 from pipeline.backends import Backends
 from pipeline.errors import AbortedError, InfrastructureError, Outcome, PipelineError, UsageError
 from pipeline.listener import Listener, StageLog
 from pipeline.lock import exclusive, held, interruptible, stop_holder
+from pipeline.reporting.plots import preload
 from pipeline.run import STAGE_NAMES, Run, StageRecord, Status
 from pipeline.stages.build import build
 from pipeline.stages.check import check
@@ -30,6 +32,8 @@ def stages(listener: Listener) -> dict[str, Stage]:
     """The tuple that the whole product walks along; execute alone shows its workers' progress."""
 
     def executing(run: Run, backends: Backends, log: StageLog) -> None:
+        # the report's plots need a library whose import takes seconds; the workers do the work meanwhile
+        Thread(target=preload, daemon=True).start()
         execute(run, backends, log, listener)
 
     functions: tuple[Stage, ...] = (fetch, check, render, build, push, register, executing, collect, report)
