@@ -24,6 +24,24 @@ def start(tmp_path: Path, processes: Processes) -> Iterator[Start]:
     yield lambda **settings: Server(processes, tmp_path / "state", **settings)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for the tests that need no settings of their own."""
+    started = Processes()
+    server = Server(started, tmp_path_factory.mktemp("shared"))
+    yield server
+    server.stop()
+    started.end()
+
+
+@pytest.fixture
+def server(shared: Server) -> Server:
+    """The shared server without the action `a` and without containers."""
+    shared.ask("DELETE", "actions/a")
+    until(lambda: shared.pool()["containers"] == 0)
+    return shared
+
+
 def until(condition: Callable[[], Any]) -> Any:
     end = time.monotonic() + PATIENCE_S
     while not (found := condition()):
@@ -96,8 +114,7 @@ def test_what_can_never_fit_is_refused(start: Start) -> None:
     server.stop()
 
 
-def test_containers_start_at_the_first_call_and_serve_until_replaced(start: Start) -> None:
-    server = start()
+def test_containers_start_at_the_first_call_and_serve_until_replaced(server: Server) -> None:
     server.put()
     assert server.pool()["containers"] == 0
     first, second = result(server.call()), result(server.call())
@@ -106,8 +123,8 @@ def test_containers_start_at_the_first_call_and_serve_until_replaced(start: Star
     third = result(server.call())
     assert third["pid"] != first["pid"]
     until(lambda: not alive(first["pid"]))
-    server.stop()
-    assert not alive(third["pid"])
+    server.ask("DELETE", "actions/a")
+    until(lambda: not alive(third["pid"]))
 
 
 def test_idle_containers_give_way_and_end(start: Start) -> None:
@@ -121,8 +138,7 @@ def test_idle_containers_give_way_and_end(start: Start) -> None:
     server.stop()
 
 
-def test_an_update_or_a_deletion_lets_the_running_one_finish(start: Start) -> None:
-    server = start()
+def test_an_update_or_a_deletion_lets_the_running_one_finish(server: Server) -> None:
     server.put()
     running = server.start({"do": "sleep", "seconds": 2})
     until(lambda: server.pool()["busy_mb"])
@@ -130,11 +146,9 @@ def test_an_update_or_a_deletion_lets_the_running_one_finish(start: Start) -> No
     assert server.call().status_code == 404
     assert server.record(running)["response"]["success"]
     until(lambda: server.pool()["containers"] == 0)
-    server.stop()
 
 
-def test_logs_name_stream_and_time_and_stop_at_the_limit(start: Start) -> None:
-    server = start()
+def test_logs_name_stream_and_time_and_stop_at_the_limit(server: Server) -> None:
     server.put(limits={"logs": 1})
     lines = server.record(server.start({"lines": 3}))["logs"]
     assert sorted(line[31:] for line in lines) == sorted(
@@ -147,11 +161,9 @@ def test_logs_name_stream_and_time_and_stop_at_the_limit(start: Start) -> None:
     assert sum(map(len, many)) < 1.1 * 1024 * 1024
     assert "truncated" in many[-1]
     assert len(server.record(server.start({"lines": 1}))["logs"]) == 2
-    server.stop()
 
 
-def test_containers_get_what_the_protocol_says(start: Start) -> None:
-    server = start()
+def test_containers_get_what_the_protocol_says(server: Server) -> None:
     server.put(
         parameters=[{"key": "bound", "value": 1}, {"key": "SECRET", "value": {"n": 1}, "init": True}],
         annotations=[{"key": "provide-api-key", "value": True}],
@@ -168,11 +180,9 @@ def test_containers_get_what_the_protocol_says(start: Start) -> None:
     assert run["value"] == {"bound": 1, "do": "told", "own": 2}
     assert run["activation_id"] == environment["__OW_ACTIVATION_ID"] == record["activationId"]
     assert int(run["deadline"]) > record["start"]
-    server.stop()
 
 
-def test_a_crash_is_answered_at_once_and_costs_its_container(start: Start) -> None:
-    server = start()
+def test_a_crash_is_answered_at_once_and_costs_its_container(server: Server) -> None:
     server.put()
     answer = server.call({"do": "exit", "lines": 1})
     assert answer.status_code == 502
@@ -181,16 +191,13 @@ def test_a_crash_is_answered_at_once_and_costs_its_container(start: Start) -> No
     assert any("problem 0" in line for line in logs)
     assert "Log data might be missing." in logs[-1]
     assert result(server.call())["runs"] == 1
-    server.stop()
 
 
-def test_a_missing_image_is_the_developers_error(start: Start) -> None:
-    server = start()
+def test_a_missing_image_is_the_developers_error(server: Server) -> None:
     server.put(image="nowhere:1")
     answer = server.call()
     assert result(answer)["error"] == "Failed to pull container image 'nowhere:1'."
     assert any("there is no image" in line for line in server.record(answer.json()["activationId"])["logs"])
-    server.stop()
 
 
 def test_throttles_count_refused_calls_and_calls_in_flight(start: Start) -> None:
@@ -222,8 +229,7 @@ def test_a_capped_key_stays_capped_over_a_restart(start: Start) -> None:
     server.stop()
 
 
-def test_bodies_are_bounded(start: Start) -> None:
-    server = start()
+def test_bodies_are_bounded(server: Server) -> None:
     server.put()
     for depth in (300, 900, 100_000):
         refused = server.ask("POST", "actions/a", '{"a":' + "[" * depth + "]" * depth + "}")
@@ -235,7 +241,6 @@ def test_bodies_are_bounded(start: Start) -> None:
     body = {"exec": {"kind": "blackbox", "image": "action:1"}, "parameters": parameters}
     assert server.ask("PUT", "actions/b", body).status_code == 413
     assert server.call().status_code == 200
-    server.stop()
 
 
 def test_of_many_calls_at_once_each_has_one_record(start: Start) -> None:
@@ -251,10 +256,9 @@ def test_of_many_calls_at_once_each_has_one_record(start: Start) -> None:
     server.stop()
 
 
-def test_managed_python_code_is_given_at_init(start: Start) -> None:
-    server = start()
+def test_managed_python_code_is_given_at_init(server: Server) -> None:
     code = "def main(arguments):\n    return arguments\n"
     answer = server.ask("PUT", "actions/p", {"exec": {"kind": "python:default", "code": code}})
     assert answer.json()["exec"]["kind"] == "python:3"
     assert result(server.call({"do": "told"}, "p"))["init"]["value"]["code"] == code
-    server.stop()
+    server.ask("DELETE", "actions/p")

@@ -73,6 +73,7 @@ class Invoker:
 
     async def cancel(self, namespace: str, actions: Collection[str] | None = None) -> int:
         """Ends waiting and running activations of these actions, of all where none are named; how many."""
+        await self._all_begun()
         found = [
             (task, one)
             for task, one in self._tasks.items()
@@ -92,10 +93,15 @@ class Invoker:
 
     async def close(self) -> None:
         """Ends what runs; it is recorded as lost, as after a kill."""
+        await self._all_begun()
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
             await asyncio.wait(list(self._tasks))
+
+    async def _all_begun(self) -> None:
+        """A task that is cancelled before its first step would leave no record."""
+        await asyncio.sleep(0)
 
     def usages(self, namespace: str) -> list[Usage]:
         return [usage for owner, usage in self._usages.values() if owner == namespace]

@@ -52,12 +52,11 @@ def _too_deep(depth: int) -> str:
 
 
 def _depth(value: Any) -> int:
-    deepest, level = 0, [value]
-    while level:
-        deepest += 1
-        containers = [one for one in level if isinstance(one, dict | list)]
+    depth, level = 0, [value]
+    while containers := [one for one in level if isinstance(one, dict | list)]:
+        depth += 1
         level = [inner for one in containers for inner in (one.values() if isinstance(one, dict) else one)]
-    return deepest - 1
+    return depth
 
 
 def _fault(text: str, depth: int) -> str:
