@@ -20,7 +20,6 @@ from pipeline.embedded.supervisor import supervise
 from pipeline.errors import PipelineError
 
 log = logging.getLogger("pipeline.embedded")
-LOCK_S = 5.0
 
 
 def main() -> int:
@@ -31,7 +30,7 @@ def main() -> int:
     state = State(arguments.parse_args().state.resolve())
     try:
         settings = EmbeddedSettings.model_validate_json(state.settings_file.read_bytes())
-        with holding(state, wait_s=LOCK_S):
+        with holding(state, wait_s=0):
             supervise(state, settings)
     except TakenError:
         return State.TAKEN

@@ -94,28 +94,13 @@ class Embedded:
         try:
             self.ask("POST", "/stop", {})
         except InfrastructureError:
-            terminate(process)
-        if not ended(process, wait_s):
+            process.signal(signal.SIGTERM)
+        if not process.gone(wait_s):
             process.end()
         reap_children(State(self.ready.state))
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         return control(self.ready.control, method, path, body)
-
-
-def terminate(process: Recorded) -> None:
-    found = process.find()
-    if found is not None:
-        found.send_signal(signal.SIGTERM)
-
-
-def ended(process: Recorded, wait_s: float) -> bool:
-    deadline = time.monotonic() + wait_s
-    while process.find() is not None:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -166,11 +151,16 @@ def start(state: Path, settings: EmbeddedSettings) -> Embedded:
     process = spawn(paths)
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
-        over = process.poll() is not None
+        code = process.poll()
         running = attach(paths.ready_file)
         if running is not None:
+            if running.ready.pid != process.pid:  # it must not take the folder when the other one has left it
+                process.kill()
+                process.wait()
             return running
-        if over and process.returncode != paths.TAKEN:
+        if code == paths.TAKEN:  # another one starts there, or one is just being reaped
+            process = spawn(paths)
+        elif code is not None:
             raise failure(paths, "ended")
         time.sleep(0.02)
     process.terminate()

@@ -51,7 +51,7 @@ class Forward(Message):
     `allowed` are (method, path prefix) pairs; `exact` asks for equal paths. Caps count all requests and all bytes.
     """
 
-    name: str = Field(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\z")
+    name: str = Field(pattern=r"\A[a-z0-9][a-z0-9-]{0,63}\z")
     store: Literal["course", "run"]
     allowed: tuple[tuple[str, str], ...]
     exact: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.embedded.contract import Forward, Forwarded
 from pipeline.embedded.forwarder import Caps, Forwarder, Rule
 from pipeline.embedded.store import Store
+from pipeline.errors import InfrastructureError
 from pipeline.files import write_json
 
 Kept = TypeAdapter(dict[str, tuple[Forward, Forwarded]])
@@ -27,7 +29,7 @@ class Open:
 
 
 class Forwarders:
-    """Sockets lie in `sockets` as `fwd-NAME`; rules and counts in `path`."""
+    """Sockets lie in `sockets`, rules and counts in `path`."""
 
     def __init__(self, path: Path, sockets: Path, stores: Mapping[str, Store]) -> None:
         self.path = path
@@ -46,21 +48,29 @@ class Forwarders:
             await self.begin(forward, counts)
 
     async def open(self, forward: Forward) -> Path:
-        """The socket. The same name again: new rules, the same counts; caps then count from now on."""
-        before = self.counts(forward.name)
-        old = self.open_ones.pop(forward.name, None)
-        if old is not None:
-            await old.forwarder.stop()
-        socket = await self.begin(forward, before)
+        """The socket. The same name again: new rule and caps, the same socket and counts.
+
+        The socket stays, since containers that wait warm have this one bound in.
+        """
+        found = self.open_ones.get(forward.name)
+        if found is not None and found.forward.store != forward.store:
+            raise InfrastructureError(
+                f"forwarder {forward.name} leads to the {found.forward.store} store", hint="use another name"
+            )
+        if found is None:
+            socket = await self.begin(forward, self.counts(forward.name))
+        else:
+            found.forward, socket = forward, found.forwarder.socket
+            found.forwarder.rule, found.forwarder.caps = rule(forward), caps(forward, found.before)
         self.save()
         return socket
 
     async def begin(self, forward: Forward, before: Forwarded) -> Path:
-        socket = self.sockets / f"fwd-{forward.name}"
+        # by a hash: a socket's path has no room for a long name
+        socket = self.sockets / f"fwd-{hashlib.sha256(forward.name.encode()).hexdigest()[:16]}"
         socket.unlink(missing_ok=True)
         upstream = self.stores[forward.store].address
-        caps = Caps(requests=forward.requests, bytes_total=forward.bytes_total)
-        forwarder = Forwarder(socket, upstream, Rule(forward.allowed, exact=forward.exact), caps)
+        forwarder = Forwarder(socket, upstream, rule(forward), caps(forward, before))
         await forwarder.start()
         self.open_ones[forward.name] = Open(forward, forwarder, before)
         return socket
@@ -88,6 +98,16 @@ class Forwarders:
         if now != self.saved:
             write_json(self.path, Kept.dump_python(now, mode="json"), mode=0o600)
             self.saved = now
+
+
+def rule(forward: Forward) -> Rule:
+    return Rule(forward.allowed, exact=forward.exact)
+
+
+def caps(forward: Forward, before: Forwarded) -> Caps:
+    """What is left: caps hold for all that a run moves, no matter how often its servers were killed."""
+    moved = before.bytes_sent + before.bytes_received
+    return Caps(requests=max(0, forward.requests - before.requests), bytes_total=max(0, forward.bytes_total - moved))
 
 
 def added(one: Forwarded, other: Forwarded) -> Forwarded:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -33,31 +36,29 @@ class Recorded(BaseModel):
         except psutil.Error:
             return None
 
-    def end(self, *, grace_s: float = 0.0, wait_s: float = 10.0) -> bool:
-        """Ends it: after SIGTERM it has `grace_s` seconds, then SIGKILL. True once it is gone."""
-        process = self.find()
-        if process is None:
-            return True
-        try:
-            if grace_s > 0:
-                process.terminate()
-                if gone(process, grace_s):
-                    return True
-            process.kill()
-        except psutil.NoSuchProcess:
-            return True
-        except psutil.AccessDenied:
-            return False
-        return gone(process, wait_s)
+    def gone(self, wait_s: float) -> bool:
+        """Waits for its end; False when it still runs after `wait_s`. A zombie has ended."""
+        deadline = time.monotonic() + wait_s
+        while self.find() is not None:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
 
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal; SIGKILL to all of its process group where it leads one. Harmless when it has ended."""
+        if self.find() is None:
+            return
+        with suppress(ProcessLookupError, PermissionError):
+            if number == signal.SIGKILL and os.getpgid(self.pid) == self.pid:
+                os.killpg(self.pid, number)
+            else:
+                os.kill(self.pid, number)
 
-def gone(process: psutil.Process, wait_s: float) -> bool:
-    """Waits for the end of any process, a child or not."""
-    try:
-        process.wait(wait_s)
-    except psutil.TimeoutExpired:
-        return process.status() == psutil.STATUS_ZOMBIE if process.is_running() else True
-    return True
+    def end(self, *, wait_s: float = 10.0) -> bool:
+        """Kills it with its process group. True once it is gone."""
+        self.signal(signal.SIGKILL)
+        return self.gone(wait_s)
 
 
 def recorded(pid: int, name: str = "") -> Recorded | None:

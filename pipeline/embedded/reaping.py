@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from pipeline.embedded.processes import Recorded, recorded
+from pipeline.embedded.sandbox.tree import kill, marked
 from pipeline.embedded.state import State
 from pipeline.errors import InfrastructureError
-from pipeline.files import write_json
 
-Records = TypeAdapter(tuple[Recorded, ...])
+CONTAINER = "container "
 
 
 class TakenError(InfrastructureError):
@@ -45,26 +45,32 @@ def holding(state: State, *, wait_s: float) -> Iterator[None]:
 
 
 def note_child(state: State, pid: int, name: str) -> None:
-    """Adds a child to those that a next supervisor must end; forgets those that have ended."""
+    """Adds a child to those that a next supervisor must end. Not synced to disk: after a power cut none is left."""
     child = recorded(pid, name)
-    running = [one for one in children(state) if one.find() is not None]
     if child is not None:
-        running.append(child)
-    write_json(state.children_file, [one.model_dump() for one in running], mode=0o600)
+        with state.children_file.open("a") as file:
+            file.write(child.model_dump_json() + "\n")
 
 
-def children(state: State) -> tuple[Recorded, ...]:
-    try:
-        return Records.validate_json(state.children_file.read_bytes())
-    except (FileNotFoundError, ValidationError, json.JSONDecodeError):
-        return ()
+def children(state: State) -> list[Recorded]:
+    """Those noted and still running; a last line that a kill tore is left out."""
+    lines = state.children_file.read_bytes().splitlines() if state.children_file.exists() else []
+    found = []
+    for line in lines:
+        try:
+            found.append(Recorded.model_validate_json(line))
+        except ValidationError:
+            continue
+    return [one for one in found if one.find() is not None]
 
 
 def end_children(state: State) -> list[str]:
     """Ends what the last supervisor of the folder left running; the names of what was. Hold the lock for it."""
-    left = [one for one in children(state) if one.find() is not None]
+    left = children(state)
     for one in left:
         one.end()
+        if one.name.startswith(CONTAINER) and sys.platform == "linux":
+            kill(marked(one.name.removeprefix(CONTAINER)))
     state.children_file.unlink(missing_ok=True)
     return [one.name for one in left]
 

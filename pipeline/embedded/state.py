@@ -20,7 +20,7 @@ class State:
         self.kept_file = folder / "kept.json"
         self.ready_file = folder / "ready.json"
         self.log_file = folder / "supervisor.log"
-        self.children_file = folder / "children.json"
+        self.children_file = folder / "children.jsonl"
         self.reach_file = folder / "reach.json"
         self.forwarders_file = folder / "forwarders.json"
         self.openwhisk = folder / "openwhisk"

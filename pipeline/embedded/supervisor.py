@@ -20,11 +20,11 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.embedded.contract import Forward, Forwarded, Pool, Reach, Usage
 from pipeline.embedded.control import Control
 from pipeline.embedded.forwarders import Forwarders
-from pipeline.embedded.makers import Makers
 from pipeline.embedded.openwhisk.server import OpenWhisk
 from pipeline.embedded.openwhisk.settings import Settings, default_pool_mb
 from pipeline.embedded.processes import recorded
 from pipeline.embedded.reaping import end_children, note_child
+from pipeline.embedded.sandbox.maker import ProcessMaker
 from pipeline.embedded.settings import (
     EmbeddedSettings,
     Kept,
@@ -59,8 +59,8 @@ class Supervisor:
         self.sockets = socket_folder(state.folder)
         self.kept = read_kept(state.kept_file).with_keys(*STORES)
         self.stores = {name: self.make_store(name) for name in STORES}
-        self.makers = Makers(state, self.sockets, settings.sandbox)
-        self.openwhisk = OpenWhisk(state.openwhisk, self.makers.maker, openwhisk_settings(settings))
+        self.maker = ProcessMaker(state.image_file, self.sockets, self.note)
+        self.openwhisk = OpenWhisk(state.openwhisk, self.maker, openwhisk_settings(settings))
         self.forwarders = Forwarders(state.forwarders_file, self.sockets, self.stores)
         self.book = UsageBook(state.folder / "usage.jsonl")
         self.reaches: dict[tuple[str, str], Reach] = {}
@@ -70,7 +70,10 @@ class Supervisor:
         asked = self.settings.store_port if name == "course" else 0
         listener = listen(asked, self.kept.ports.get(name, 0))
         folder = self.state.store / name
-        return Store(name, folder, listener, self.kept.keys[name], lambda pid, what: note_child(self.state, pid, what))
+        return Store(name, folder, listener, self.kept.keys[name], self.note)
+
+    def note(self, pid: int, name: str) -> None:
+        note_child(self.state, pid, name)
 
     async def run(self) -> None:
         """Serves until it is told to stop; all that it started is ended when this returns."""
@@ -79,7 +82,7 @@ class Supervisor:
             for store in self.stores.values():
                 stack.push_async_callback(store.stop)
             await asyncio.gather(*(store.start() for store in self.stores.values()))
-            stack.push_async_callback(self.makers.close)
+            stack.push_async_callback(self.maker.close)
             stack.push_async_callback(self.openwhisk.stop)
             await self.openwhisk.start()
             port = await self.serve_openwhisk()
@@ -122,8 +125,8 @@ class Supervisor:
             openwhisk=OpenWhiskAccess(apihost=f"http://{HOST}:{port}", auth=namespace.auth),
             store=self.keys_of("course"),
             run_store=self.keys_of("run"),
-            isolation=self.makers.isolation,
-            unenforced=self.makers.unenforced,
+            isolation=self.maker.level.isolation,
+            unenforced=self.maker.level.unenforced,
         )
         write_private(self.state.ready_file, ready)
         log.info("ready: OpenWhisk on port %d, stores on %s", port, ports)
@@ -172,7 +175,7 @@ class Supervisor:
             "pid": os.getpid(),
             "stores": {name: {"endpoint": one.endpoint, "restarts": one.restarts} for name, one in self.stores.items()},
             "pool": self.openwhisk.pool().model_dump(mode="json"),
-            "isolation": self.makers.isolation,
+            "isolation": self.maker.level.isolation,
         }
 
     async def set_reach(self, reach: Reach) -> dict[str, str]:
