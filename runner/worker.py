@@ -217,7 +217,7 @@ class Worker:
         self, here: Position, following: Position, batches: int, samples: int, loss: float, compute_s: float
     ) -> dict[str, str]:
         """The headers of a push. `Communication-Seconds` is that of the exchanges since the last one."""
-        spent, self.told_s = self.tally.communication_s, self.tally.communication_s
+        told, self.told_s = self.told_s, self.tally.communication_s
         return {
             "Base-Version": str(self.version),
             "Sequence": str(self.sequence + 1),
@@ -227,7 +227,7 @@ class Worker:
             "Samples": str(samples),
             "Loss": repr(loss),
             "Compute-Seconds": f"{compute_s:.6f}",
-            "Communication-Seconds": f"{spent - self.told_s:.6f}",
+            "Communication-Seconds": f"{self.told_s - told:.6f}",
         }
 
     def stay_registered(self) -> None:
