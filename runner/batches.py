@@ -57,6 +57,8 @@ class Batches:
         """For dropout and augmentation: the same batch draws the same numbers, in whichever activation."""
         state = np.random.SeedSequence([self.seed, position.epoch, self.shard, position.step]).generate_state(1)
         number = int(state[0])
-        torch.manual_seed(number)
+        torch.default_generator.manual_seed(number)  # torch.manual_seed looks for every other device each time
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(number)
         np.random.seed(number)
         random.seed(number)
