@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from runner.connection import connection
 from runner.errors import RunnerError
 
 BINARY = "application/octet-stream"
@@ -55,10 +56,8 @@ class Client:
     """`identity` is given by registerWorker and goes with each request after it. Times in seconds."""
 
     def __init__(self, apihost: str, token: str) -> None:
-        parts = urlsplit(apihost)
-        connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self.address = apihost
-        self.connection = connect(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+        self.connection = connection(urlsplit(apihost), TIMEOUT_S)
         self.identity: dict[str, str] = {"Authorization": f"Bearer {token}"} if token else {}
 
     def close(self) -> None:
