@@ -6,12 +6,14 @@ The base is [torch, numpy] with all that they need, out of the pipeline's own en
 from __future__ import annotations
 
 import compileall
+import csv
 import errno
 import hashlib
 import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -33,6 +35,7 @@ from pipeline.source import remove_folder
 
 NAME = "default"
 ROOTS = ("torch", "numpy")
+WITHOUT_BYTECODE = re.compile(r"/tests?/|/testing/_internal/")
 
 
 class ProcessImages:
@@ -76,8 +79,6 @@ class ProcessImages:
             environment=request.environment,
             code=request.source,
             runner=runner,
-            # without site: what happens to be installed beside the interpreter is no part of the base
-            command=("-S", "-m", "runner"),
         )
         write_json(request.image_file, manifest.model_dump(mode="json"))
         return Image(
@@ -146,14 +147,12 @@ def make_base(folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
     try:
-        size = 0
+        size, complete = 0, True
         for distribution in closure(ROOTS).values():
-            for source, path in files_of(distribution):
-                target = partial / "packages" / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                link_or_copy(source, target)
-                size += source.stat().st_size
-        compile_missing(partial / "packages")
+            linked, has_bytecode = link_package(distribution, partial / "packages")
+            size, complete = size + linked, complete and has_bytecode
+        if not complete:
+            compile_missing(partial / "packages")
         write_text(partial / "size", str(size))
         partial.chmod(0o755)
         put(partial, folder)
@@ -161,25 +160,34 @@ def make_base(folder: Path) -> None:
         remove_folder(partial)
 
 
-def files_of(distribution: importlib.metadata.Distribution) -> Iterator[tuple[Path, str]]:
-    """Each file of a package with its path below site-packages; programs that lie elsewhere are left out."""
-    seen = set()
-    for entry in distribution.files or []:
-        source = Path(str(entry.locate()))
-        for file, path in ((source, str(entry)), compiled(source, str(entry))):
-            if not path.startswith(("..", "/")) and path not in seen and file.is_file():
-                seen.add(path)
-                yield file, path
+def link_package(distribution: importlib.metadata.Distribution, packages: Path) -> tuple[int, bool]:
+    """Links a package's files and their bytecode; their bytes, and whether every module has bytecode."""
+    root, size, complete = str(distribution.locate_file("")), 0, True
+    folders: set[str] = set()
+    for path in files_of(distribution):
+        bytecode = importlib.util.cache_from_source(path) if path.endswith(".py") else None
+        for file in (path, bytecode) if bytecode else (path,):
+            source, target = f"{root}/{file}", f"{packages}/{file}"
+            parent = target.rpartition("/")[0]
+            if parent not in folders:
+                Path(parent).mkdir(parents=True, exist_ok=True)
+                folders.add(parent)
+            try:
+                link_or_copy(source, target)
+                size += Path(target).stat().st_size
+            except FileNotFoundError:
+                complete = complete and (file != bytecode or bool(WITHOUT_BYTECODE.search(path)))
+    return size, complete
 
 
-def compiled(source: Path, path: str) -> tuple[Path, str]:
-    """The bytecode of a module, which some installers compile without recording it."""
-    if source.suffix != ".py":
-        return source, path
-    return (Path(importlib.util.cache_from_source(str(source))), importlib.util.cache_from_source(path))
+def files_of(distribution: importlib.metadata.Distribution) -> Iterator[str]:
+    """The path of each file of a package below site-packages, bytecode left out, and programs that lie elsewhere."""
+    for row in csv.reader((distribution.read_text("RECORD") or "").splitlines()):
+        if row and not row[0].startswith(("/", "..")) and ".." not in row[0].split("/") and not row[0].endswith(".pyc"):
+            yield row[0]
 
 
-def link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: str, target: str) -> None:
     try:
         os.link(source, target)
     except OSError as error:
@@ -191,19 +199,9 @@ def link_or_copy(source: Path, target: Path) -> None:
 def compile_missing(packages: Path) -> None:
     """Compiles modules without bytecode, but tests: on a read-only folder each start would compile them again.
 
-    Takes no time where `make setup` had them compiled with the packages; else half a minute of one core.
+    Half a minute of one core, which `uv pip install --compile-bytecode` of the pipeline's environment saves.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "compileall",
-        "-q",
-        "-j",
-        "0",
-        "-x",
-        r"/tests?/|/testing/_internal/",
-        str(packages),
-    ]
+    command = [sys.executable, "-m", "compileall", "-q", "-j", "0", "-x", WITHOUT_BYTECODE.pattern, str(packages)]
     subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
