@@ -56,11 +56,14 @@ class OpenWhisk:
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def serve(self, host: str, port: int) -> int:
-        """Serves the REST API; the port, which is chosen where 0 was given."""
+        """Serves the REST API; the port, which is chosen where 0 was given. Raises OSError where it is taken."""
         runner = web.AppRunner(create_app(self), access_log=None, max_field_size=LONGEST_HEADER)
         await runner.setup()
-        site = web.TCPSite(runner, host, port)
-        await site.start()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError:
+            await runner.cleanup()
+            raise
         self._runners.append(runner)
         port = runner.addresses[0][1]
         self._invoker.apihost = self._invoker.apihost or f"http://{host}:{port}"

@@ -38,7 +38,7 @@ class Settings:
     idle_s: float = 600.0
     logs_wait_s: float = 10.0
     """how long a container that is known to end its logs with the sentinel is given to do so"""
-    first_logs_wait_s: float = 0.5
+    first_logs_wait_s: float = 5.0
     """the same for one that has not been seen to do so"""
     apihost: str = ""
     """what containers get as __OW_API_HOST; empty: this server's own address"""
