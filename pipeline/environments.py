@@ -9,7 +9,6 @@ import errno
 import json
 import os
 import re
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,10 +127,9 @@ def surprises(packages: Path) -> list[str]:
 
 
 def put(partial: Path, target: Path) -> None:
-    """Renames into place; where another run was faster, its folder stays."""
+    """Renames into place; where another run was faster, its folder stays and the caller removes `partial`."""
     try:
         partial.rename(target)
     except OSError as error:
         if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
             raise
-        shutil.rmtree(partial)

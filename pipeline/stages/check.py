@@ -52,6 +52,7 @@ def check(run: Run, backends: Backends, log: StageLog) -> None:
         faults += [*submission.faults, assignment, *check_python(run.source, files_of(run.source))]
         raise failed(faults)
     refuse_late(record, assignment)
+    refuse_attempt(record, assignment)
     require_isolation(record.course, assignment, record.isolation)
     job, found = resolve_job(submission, assignment, practice=record.course.practice)
     base = backends.images.base(assignment.base)
@@ -108,6 +109,14 @@ def require_isolation(course: Course, assignment: Assignment, found: Isolation |
             f"assignment {assignment.name} asks for isolation {least}, and this machine gives {found or 'none'}",
             hint="see `pipeline doctor`, or set least_isolation in course.toml",
         )
+
+
+def refuse_attempt(record: Record, assignment: Assignment) -> None:
+    """Raises SubmissionError where all attempts were used; practice has no end."""
+    number, allowed = record.request.attempt, assignment.attempts
+    if not record.course.practice and allowed is not None and number > allowed:
+        hint = f"the {assignment.counts} one counts; ask the staff for another"
+        raise SubmissionError(f"attempt {number} of {assignment.name}, which has {allowed}", hint=hint)
 
 
 def wanted(path: Path, base: Base, assignment: Assignment) -> Requirements:
