@@ -20,11 +20,12 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.embedded.contract import Forward, Forwarded, Pool, Reach, Usage
 from pipeline.embedded.control import Control
 from pipeline.embedded.forwarders import Forwarders
+from pipeline.embedded.makers import Makers
 from pipeline.embedded.openwhisk.server import OpenWhisk
 from pipeline.embedded.openwhisk.settings import Settings, default_pool_mb
 from pipeline.embedded.processes import recorded
 from pipeline.embedded.reaping import end_children, note_child
-from pipeline.embedded.sandbox.maker import ProcessMaker
+from pipeline.embedded.sandbox.probe import probe
 from pipeline.embedded.settings import (
     EmbeddedSettings,
     Kept,
@@ -59,8 +60,8 @@ class Supervisor:
         self.sockets = socket_folder(state.folder)
         self.kept = read_kept(state.kept_file).with_keys(*STORES)
         self.stores = {name: self.make_store(name) for name in STORES}
-        self.maker = ProcessMaker(state.image_file, self.sockets, self.note)
-        self.openwhisk = OpenWhisk(state.openwhisk, self.maker, openwhisk_settings(settings))
+        self.makers: Makers
+        self.openwhisk: OpenWhisk
         self.forwarders = Forwarders(state.forwarders_file, self.sockets, self.stores)
         self.book = UsageBook(state.folder / "usage.jsonl")
         self.reaches: dict[tuple[str, str], Reach] = {}
@@ -70,10 +71,7 @@ class Supervisor:
         asked = self.settings.store_port if name == "course" else 0
         listener = listen(asked, self.kept.ports.get(name, 0))
         folder = self.state.store / name
-        return Store(name, folder, listener, self.kept.keys[name], self.note)
-
-    def note(self, pid: int, name: str) -> None:
-        note_child(self.state, pid, name)
+        return Store(name, folder, listener, self.kept.keys[name], lambda pid, what: note_child(self.state, pid, what))
 
     async def run(self) -> None:
         """Serves until it is told to stop; all that it started is ended when this returns."""
@@ -81,8 +79,11 @@ class Supervisor:
             stack.callback(remove_socket_folder, self.state.folder)
             for store in self.stores.values():
                 stack.push_async_callback(store.stop)
-            await asyncio.gather(*(store.start() for store in self.stores.values()))
-            stack.push_async_callback(self.maker.close)
+            # the maker asks for the probe's answer, which is kept: it is found while the stores start
+            await asyncio.gather(*(store.start() for store in self.stores.values()), asyncio.to_thread(probe))
+            self.makers = Makers(self.state, self.sockets, self.settings.sandbox)
+            self.openwhisk = OpenWhisk(self.state.openwhisk, self.makers.maker, openwhisk_settings(self.settings))
+            stack.push_async_callback(self.makers.close)
             stack.push_async_callback(self.openwhisk.stop)
             await self.openwhisk.start()
             port = await self.serve_openwhisk()
@@ -125,8 +126,8 @@ class Supervisor:
             openwhisk=OpenWhiskAccess(apihost=f"http://{HOST}:{port}", auth=namespace.auth),
             store=self.keys_of("course"),
             run_store=self.keys_of("run"),
-            isolation=self.maker.level.isolation,
-            unenforced=self.maker.level.unenforced,
+            isolation=self.makers.isolation,
+            unenforced=self.makers.unenforced,
         )
         write_private(self.state.ready_file, ready)
         log.info("ready: OpenWhisk on port %d, stores on %s", port, ports)
@@ -175,7 +176,7 @@ class Supervisor:
             "pid": os.getpid(),
             "stores": {name: {"endpoint": one.endpoint, "restarts": one.restarts} for name, one in self.stores.items()},
             "pool": self.openwhisk.pool().model_dump(mode="json"),
-            "isolation": self.maker.level.isolation,
+            "isolation": self.makers.isolation,
         }
 
     async def set_reach(self, reach: Reach) -> dict[str, str]:
