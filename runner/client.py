@@ -34,6 +34,12 @@ class ServerError(RunnerError):
         self.reason = reason
 
 
+class UnreachableError(ServerError):
+    """The parameter server did not answer, however often it was asked."""
+
+    infrastructure = True
+
+
 class RetryError(Exception):
     """An answer that may be another one soon."""
 
@@ -113,7 +119,8 @@ class Client:
                 self.connection.close()
                 if time.monotonic() + pause > give_up:
                     reason = str(error) or type(error).__name__
-                    raise ServerError(f"parameter server {self.address}: {target.split('?')[0]}: {reason}") from None
+                    where = f"parameter server {self.address}: {target.split('?')[0]}"
+                    raise UnreachableError(f"{where}: {reason}") from None
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_WAIT_S)
 

@@ -9,10 +9,12 @@ class RunnerError(Exception):
     """The root: becomes `{"error": message, "code": code}`, which OpenWhisk takes for an application error."""
 
     code = 500
+    infrastructure = False
+    """Whether a server or the network is at fault: the pipeline then tries again, and blames no student."""
 
     @property
     def message(self) -> str:
-        return str(self)
+        return f"infrastructure: {self}" if self.infrastructure else str(self)
 
     def answer(self) -> dict[str, Any]:
         return {"error": self.message, "code": self.code}
@@ -24,6 +26,12 @@ class ParameterError(RunnerError):
 
 class TransferError(RunnerError):
     """An object could not be fetched or stored."""
+
+
+class NoAnswerError(TransferError):
+    """The store did not answer, or refused, however often it was asked."""
+
+    infrastructure = True
 
 
 class FormatError(RunnerError):

@@ -6,7 +6,7 @@ import http.client
 import time
 from urllib.parse import urlsplit
 
-from runner.errors import TransferError
+from runner.errors import NoAnswerError, TransferError
 
 TIMEOUT_S = 30.0
 ATTEMPTS = 5
@@ -45,7 +45,7 @@ def _attempts(method: str, url: str, what: str, content: bytes | None, limit: in
             return _once(method, url, what, content, limit)
         except (RetryError, OSError, http.client.HTTPException) as error:
             reason = str(error) or type(error).__name__
-    raise TransferError(f"{what}: {method} {without_query(url)} failed {ATTEMPTS} times: {reason}")
+    raise NoAnswerError(f"{what}: {method} {without_query(url)} failed {ATTEMPTS} times: {reason}")
 
 
 def _once(method: str, url: str, what: str, content: bytes | None, limit: int) -> bytes:
@@ -71,7 +71,7 @@ def _check_status(status: int, method: str, url: str, what: str) -> None:
         403: "refused: the URL has expired, or is signed for another address or method",
         404: "it is not there",
     }.get(status, f"the store answered {status}")
-    raise TransferError(f"{what}: {method} {without_query(url)}: {reason}")
+    raise NoAnswerError(f"{what}: {method} {without_query(url)}: {reason}")
 
 
 def _read(response: http.client.HTTPResponse, limit: int, what: str) -> bytes:

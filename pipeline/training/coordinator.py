@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.backends.functions import Activation, Functions
@@ -23,6 +24,8 @@ POLL_S = 0.3
 FAILURES_WITHOUT_A_STEP = 3
 FAILURES_IN_ALL = 30
 LOST_AFTER_S = 60.0
+INFRASTRUCTURE = "infrastructure:"
+"""How the runner begins what it says of a server that did not answer."""
 
 
 class Coordinator:
@@ -107,7 +110,7 @@ class Coordinator:
         elif waited > self.limits.start_s and shard.steps == worker.steps_at_invocation:
             self.name_state(worker, f"not started within {self.limits.start_s:.0f} s")
         if not reason and waited > self.limits.start_s + self.limits.timeout_s + LOST_AFTER_S:
-            self.again(worker, shard, "its activation left no record")
+            self.again(worker, shard, LOST)
 
     def queued(self, worker: WorkerState) -> str:
         pool = self.pool()
@@ -133,14 +136,17 @@ class Coordinator:
         else:
             self.again(worker, shard, failure(record))
 
-    def again(self, worker: WorkerState, shard: ShardStatus, reason: str) -> None:
-        """A failed activation is tried again until it fails three times in a row without a step between."""
+    def again(self, worker: WorkerState, shard: ShardStatus, why: Failure) -> None:
+        """A failed activation is tried again while that may help: three times in a row without a step between."""
         self.lost(worker)
-        stalled = 1 if shard.steps > worker.steps_at_invocation else worker.stalled + 1
-        self.log(f"{worker.name}: {reason} (activation {worker.running}, step {shard.steps})")
+        progressed = shard.steps > worker.steps_at_invocation
+        stalled = 1 if progressed else worker.stalled + 1
+        self.log(f"{worker.name}: {why.reason} (activation {worker.running}, step {shard.steps})")
         self.memory.update_worker(worker.number, running=None, stalled=stalled, state="failed")
-        if stalled >= FAILURES_WITHOUT_A_STEP or len(worker.activations) >= FAILURES_IN_ALL:
-            raise blame(worker, reason)
+        hopeless = not why.again and not (progressed and why.error is LimitError)
+        if hopeless or stalled >= FAILURES_WITHOUT_A_STEP or len(worker.activations) >= FAILURES_IN_ALL:
+            hint = why.hint or f"its log is logs/{worker.name}.log"
+            raise why.error(f"{worker.name}: {why.reason}", hint=hint)
 
     def check_time(self) -> None:
         used = time.monotonic() - self.begun
@@ -176,22 +182,32 @@ class Speed:
         return (points[-1][1] - points[0][1]) / seconds if seconds > 0 else None
 
 
-def failure(record: Activation) -> str:
-    """The reason of a failed activation in one line, as the student may see it: it is their own worker's."""
+@dataclass(frozen=True)
+class Failure:
+    """Why an activation failed, in one line that the student may see, and whether it may go better another time."""
+
+    reason: str
+    error: type[PipelineError] = SubmissionError
+    again: bool = True
+    hint: str = ""
+
+
+LOST = Failure("its activation left no record", InfrastructureError, hint="`pipeline resume` tries again")
+
+
+def failure(record: Activation) -> Failure:
+    """Whose fault a failed activation is, by OpenWhisk's word and by what the runner says of servers."""
     result = record.result
     said = result.get("error") if isinstance(result, dict) else None
-    text = said if isinstance(said, str) else f"ended with {record.status}"
-    return printable(text)[:500]
-
-
-def blame(worker: WorkerState, reason: str) -> PipelineError:
-    """Whose fault a worker's repeated failure is, by what OpenWhisk said of it."""
+    reason = printable(said if isinstance(said, str) else f"it ended with {record.status}")[:500]
+    if record.status == "whisk internal error" or reason.startswith(INFRASTRUCTURE):
+        return Failure(reason, InfrastructureError, hint="`pipeline resume` tries again")
     if "exhausted its memory" in reason:
-        return LimitError(f"{worker.name} used more memory than its action has", hint="use smaller batches or layers")
-    if "exceeded its time limits" in reason:
-        return LimitError(
-            f"{worker.name} made no step within the time limit of its action", hint="look for a loop that does not end"
+        return Failure("it used more memory than its action has", LimitError, False, "use smaller batches or layers")
+    if "too many processes" in reason:
+        return Failure("it started too many processes", LimitError, False, "start no processes of your own")
+    if record.timed_out or "exceeded its time limits" in reason:
+        return Failure(
+            "it made no step within the time limit of its action", LimitError, False, "look for endless loops"
         )
-    if "whisk internal error" in reason or "left no record" in reason:
-        return InfrastructureError(f"{worker.name}: {reason}", hint="`pipeline resume` tries again")
-    return SubmissionError(f"{worker.name}: {reason}", hint=f"its log is logs/{worker.name}.log")
+    return Failure(reason, again=record.status != "application error")

@@ -127,17 +127,24 @@ def test_a_crash_after_some_steps_is_invoked_again_and_the_server_is_told(
 
 
 @pytest.mark.parametrize(
-    ("failed", "error"),
+    ("failed", "error", "tries"),
     [
-        (record(success=False, status="application error", error="model.py, line 3: ValueError: no"), SubmissionError),
-        (record(success=False, status="action developer error", error="exhausted its memory"), LimitError),
-        (record(success=False, status="action developer error", error="exceeded its time limits of 1"), LimitError),
-        (record(success=False, status="whisk internal error"), InfrastructureError),
-        (record(), SubmissionError),
+        (
+            record(success=False, status="application error", error="model.py, line 3: no"),
+            SubmissionError,
+            1,
+        ),
+        (record(success=False, status="action developer error", error="exhausted its memory"), LimitError, 1),
+        (record(success=False, status="action developer error", error="started too many processes"), LimitError, 1),
+        (record(success=False, status="action developer error", error="exceeded its time limits of 1"), LimitError, 1),
+        (record(success=False, status="action developer error", error="exited unexpectedly"), SubmissionError, 3),
+        (record(success=False, status="application error", error="infrastructure: no store"), InfrastructureError, 3),
+        (record(success=False, status="whisk internal error"), InfrastructureError, 3),
+        (record(), SubmissionError, 3),
     ],
 )
-def test_three_failures_without_a_step_end_the_run_with_whose_fault_it_was(
-    memory: Memory, monkeypatch: pytest.MonkeyPatch, failed: Activation, error: type[Exception]
+def test_failures_without_a_step_end_the_run_with_whose_fault_it_was(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch, failed: Activation, error: type[Exception], tries: int
 ) -> None:
     script = Script({0: [(0, failed)] * 3})
 
@@ -145,7 +152,7 @@ def test_three_failures_without_a_step_end_the_run_with_whose_fault_it_was(
         train(memory, script, monkeypatch)
 
     assert "worker-0" in str(caught.value)
-    assert len(script.invocations) == 3
+    assert len(script.invocations) == tries
 
 
 def test_a_step_between_failures_starts_the_count_anew(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +162,15 @@ def test_a_step_between_failures_starts_the_count_anew(memory: Memory, monkeypat
     train(memory, script, monkeypatch)
 
     assert len(script.invocations) == 5
+
+
+def test_a_memory_kill_after_steps_is_not_the_end_yet(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = record(success=False, status="action developer error", error="exhausted its memory")
+    script = Script({0: [(5, killed), (5, record())]})
+
+    train(memory, script, monkeypatch)
+
+    assert len(script.invocations) == 2
 
 
 def test_a_queued_worker_is_named_with_the_reason(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
