@@ -79,7 +79,9 @@ def load_course(
         values["assignments"] = [example.model_dump(mode="json") for example in EXAMPLES]
     course = validate(values, document, origins, faults)
     if course is None or faults:
-        raise CourseError(f"{file or 'the settings'}: {count(faults)}", hint="see docs/course.md", faults=faults)
+        raise CourseError(
+            f"{file or 'the settings'}: {count(faults)}", hint="docs/settings.md names every key", faults=faults
+        )
     return LoadedCourse(course, origins)
 
 
