@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from pipeline.embedded.processes import Recorded, recorded
 from pipeline.embedded.sandbox.tree import kill, marked
+from pipeline.embedded.sockets import remove_socket_folder
 from pipeline.embedded.state import State
 from pipeline.errors import InfrastructureError
 
@@ -83,5 +84,6 @@ def reap_children(state: State) -> None:
         with holding(state, wait_s=0):
             end_children(state)
             state.ready_file.unlink(missing_ok=True)
+            remove_socket_folder(state.folder)
     except TakenError:
         return

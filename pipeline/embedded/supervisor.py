@@ -76,7 +76,6 @@ class Supervisor:
     async def run(self) -> None:
         """Serves until it is told to stop; all that it started is ended when this returns."""
         async with AsyncExitStack() as stack:
-            stack.callback(remove_socket_folder, self.state.folder)
             for store in self.stores.values():
                 stack.push_async_callback(store.stop)
             # the maker asks for the probe's answer, which is kept: it is found while the stores start
@@ -239,4 +238,7 @@ def supervise(state: State, settings: EmbeddedSettings) -> None:
     async def serve() -> None:
         await Supervisor(state, settings).run()
 
-    asyncio.run(serve())
+    try:
+        asyncio.run(serve())
+    finally:
+        remove_socket_folder(state.folder)

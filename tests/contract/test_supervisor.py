@@ -150,6 +150,7 @@ def test_a_folder_too_deep_for_sockets_does(tmp_path: Path) -> None:
     sockets = running.ready.control.parent
     assert len(str(running.ready.control)) < 100
     assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
+    kill(running)
     running.stop()
     assert not sockets.exists()
 
