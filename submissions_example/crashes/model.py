@@ -1,4 +1,4 @@
-"""Raises in the middle of training: the student is to see the line and the reason."""
+"""Raises in the middle of training, each time it is tried: the student is to see the line and the reason."""
 
 from torch import Tensor, nn
 
@@ -12,6 +12,6 @@ def build_model() -> nn.Module:
 def loss(outputs: Tensor, labels: Tensor) -> Tensor:
     global calls
     calls += 1
-    if calls == 5:
-        raise ValueError("the fifth batch is too much")
+    if calls >= 5:
+        raise ValueError("the fifth batch was the last")
     return nn.functional.cross_entropy(outputs, labels)
