@@ -139,9 +139,5 @@ class Scorer:
 
     def first_at(self, goal: float, values: NDArray[np.float32], times: NDArray[Any]) -> tuple[float | None, float]:
         """The first time at which the accuracy is `goal`, and the last accuracy."""
-        reached, accuracy = None, 0.0
-        for one, at in zip(values, times, strict=True):
-            accuracy = self.accuracy(one)
-            if reached is None and accuracy >= goal:
-                reached = float(at)
-        return reached, accuracy
+        reached = next((float(at) for one, at in zip(values, times, strict=True) if self.accuracy(one) >= goal), None)
+        return reached, self.accuracy(values[-1])

@@ -58,7 +58,7 @@ class Batches:
         state = np.random.SeedSequence([self.seed, position.epoch, self.shard, position.step]).generate_state(1)
         number = int(state[0])
         torch.default_generator.manual_seed(number)  # torch.manual_seed looks for every other device each time
-        if torch.cuda.is_initialized():
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             torch.cuda.manual_seed_all(number)
         np.random.seed(number)
         random.seed(number)

@@ -6,7 +6,6 @@ import functools
 import http.server
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -155,7 +154,7 @@ class Training:
         if self.server is not None:
             self.server.kill()
             self.server.wait()
-            until(lambda: not alive(self.worker_pid) or os.kill(self.worker_pid, signal.SIGKILL), "the server's end")
+            until(lambda: not alive(self.worker_pid), "the end of the server's own process")
             self.server = None
 
     def stop(self) -> None:
