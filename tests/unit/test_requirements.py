@@ -78,11 +78,11 @@ def test_every_other_line_is_refused_with_the_reason(line: str, words: str) -> N
     ("line", "fix"),
     [
         (
-            "numpy @ file:///croot/numpy_and_numpy_base_1/work/dist/numpy-1.26.0-cp311-cp311-linux_x86_64.whl",
+            "numpy @ file:///croot/numpy_and_numpy_base_1/dist/numpy-1.26.0-cp311-cp311-linux_x86_64.whl",
             "`numpy==2.4.6`",
         ),
         ("einops @ file:///home/conda/feedstock_root/einops-0.8.1-py3-none-any.whl", "`einops==0.8.1`"),
-        ("certifi @ file:///croot/certifi_1700501669400/work/certifi", "`certifi==VERSION`"),
+        ("certifi @ file:///croot/certifi_1700501669400/certifi", "`certifi==VERSION`"),
         ("-e git+https://host.example/a/b.git@v1.2.3#egg=tool", "`tool==1.2.3`"),
         ("-e git+ssh://git@host.example/a/b.git@0badcafe#egg=numpy", "`numpy==2.4.6`"),
         ("-e .", "remove it"),

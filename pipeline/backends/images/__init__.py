@@ -21,7 +21,7 @@ class Base:
     metadata: dict[str, str] = field(default_factory=dict)
     """normalised name -> the text of METADATA, what a resolver needs to know of the packages"""
     folder: Path | None = None
-    """process sandbox: a folder of these packages that is put on PYTHONPATH read-only; there once something was built"""
+    """process sandbox: a folder of these packages that is put on PYTHONPATH read-only, made by the first build"""
     notes: tuple[str, ...] = ()
     """what a report says of it, such as the build of torch"""
 
