@@ -18,6 +18,8 @@ from pipeline.embedded.state import State
 from pipeline.errors import InfrastructureError
 
 CONTAINER = "container "
+DYING_S = 2.0
+"""a killed process is a zombie already while its last threads still hold its files, and so its lock"""
 
 
 class TakenError(InfrastructureError):
@@ -81,7 +83,7 @@ def reap_children(state: State) -> None:
     if not state.folder.is_dir():
         return
     try:
-        with holding(state, wait_s=0):
+        with holding(state, wait_s=DYING_S):
             end_children(state)
             state.ready_file.unlink(missing_ok=True)
             remove_socket_folder(state.folder)

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import signal
+import socket
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -218,7 +219,7 @@ def openwhisk_settings(settings: EmbeddedSettings) -> Settings:
     )
 
 
-def listen(asked: int, before: int) -> Any:
+def listen(asked: int, before: int) -> socket.socket:
     """The port asked for, else the one of before, else, where that is another's now, a free one."""
     if asked:
         return tcp_listener(HOST, asked)
