@@ -123,6 +123,7 @@ class Scorer:
     """Accuracy on the test rows of parameters as one flat vector."""
 
     def __init__(self, test_file: Path) -> None:
+        torch.set_num_threads(1)  # more wait for each other where cores are shared
         self.rows = dataset.from_arrays(test_file.read_bytes())
         self.student = load_student_model()
         self.flat = FlatModel(self.student.build(0), torch.device("cpu"))

@@ -17,6 +17,7 @@ NUMBER = re.compile(r"[0-9]{1,12}")
 POSITION = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 BINARY = "application/octet-stream"
 MAX_WAIT_S = 25.0
+BODY_S = 30.0
 MAX_JSON = 16 * 1024
 
 
@@ -112,6 +113,8 @@ def body(request: Request, *, exactly: int | None = None, at_most: int) -> bytes
     if length is None or length > at_most or (exactly is not None and length != exactly):
         wanted = f"{exactly} bytes, as the schema says" if exactly is not None else f"at most {at_most} bytes"
         raise RefusalError(409, "format", f"{length} bytes came with Content-Length; {wanted} are taken")
+    if "gunicorn.socket" in request.environ:
+        request.environ["gunicorn.socket"].settimeout(BODY_S)
     content: bytes = request.environ["wsgi.input"].read(length)
     if len(content) != length:
         raise RefusalError(409, "format", "the body ended early")
