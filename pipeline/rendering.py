@@ -103,7 +103,7 @@ def actions(course: str, run: str, checked: Checked) -> tuple[Action, ...]:
             name=f"{run}-{task}",
             image=image_reference(course, checked.assignment.name, run),
             limits=ActionLimits(limits.memory_mb, limits.timeout_s, limits.logs_mb),
-            parameters={"task": task, "kind": checked.job.kind},
+            parameters={"task": task, "kind": checked.job.kind, "entry": checked.job.entry},
             annotations={"run": run, "assignment": checked.assignment.name},
         )
         for task in TASKS

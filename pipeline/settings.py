@@ -80,7 +80,7 @@ class TrainJob(Frozen):
     update_interval: int = Field(default=1, ge=1, le=1024, description="batches averaged for one gradient")
     gradients_per_update: int = Field(default=0, ge=0, le=1024, description="0: one of each live worker")
     optimiser: Literal["sgd", "adam"] = "sgd"
-    learning_rate: float = Field(default=0.05, gt=0, le=10)
+    learning_rate: float = Field(default=0.03, gt=0, le=10)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     mode: Literal["sync", "async", "bounded-staleness"] = "sync"
     staleness: int = Field(default=4, ge=0, le=1000, description="updates that a gradient may be late")

@@ -97,6 +97,8 @@ class Action:
     def run(self, value: dict[str, Any], message: dict[str, Any]) -> Answer:
         """One activation; its logs end with the sentinel on both streams, whatever happened."""
         _set_environment({f"__OW_{name.upper()}": one for name, one in message.items() if name != "value"})
+        if "entry" in value:
+            _set_environment({"RUNNER_ENTRY": value["entry"]})
         try:
             return _as_answer(self._function(value)(value))
         except RunnerError as error:

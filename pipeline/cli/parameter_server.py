@@ -23,7 +23,7 @@ def parameter_server(
     batch_sz: Annotated[
         int, typer.Option("--batch-sz", "--batch_sz", help="gradients averaged for an update", min=1, max=1024)
     ] = 4,
-    lr: Annotated[float, typer.Option(help="learning rate")] = 0.05,
+    lr: Annotated[float, typer.Option(help="learning rate")] = 0.03,
     open_: Annotated[bool, typer.Option("--open", help="ask no tokens; on loopback only")] = False,
     token_file: Annotated[
         Path | None, typer.Option(help="a file with the token that workers must show", metavar="FILE")

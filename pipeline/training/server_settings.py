@@ -60,7 +60,7 @@ class ServerSettings(Frozen):
     scale_by_staleness: bool = Field(default=False, description="divides a gradient by 1 + the updates it is late")
     gradients_per_update: int = Field(default=0, ge=0, le=1024, description="0: one of each live shard (sync) or one")
     optimiser: Literal["sgd", "adam"] = "sgd"
-    learning_rate: float = Field(default=0.05, gt=0, le=10)
+    learning_rate: float = Field(default=0.03, gt=0, le=10)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     updates: int = Field(default=0, ge=0, description="the run ends after so many; 0: when every shard has finished")
 
@@ -130,7 +130,7 @@ def by_hand_settings(
     master_addr: str = "127.0.0.1",
     master_port: int = 29500,
     batch_sz: int = 4,
-    learning_rate: float = 0.05,
+    learning_rate: float = 0.03,
     open_: bool = False,
     shared_token: str | None = None,
     **others: object,

@@ -61,8 +61,8 @@ def test_a_dockerfile_runs_nothing_and_ends_as_an_ordinary_user() -> None:
 def test_both_actions_share_image_and_limits_and_differ_by_task(tmp_path: Path) -> None:
     train, predict = json.loads(rendered(tmp_path).actions_file.read_text())
     assert (train["name"], predict["name"]) == (f"{RUN}-train", f"{RUN}-predict")
-    assert train["parameters"] == {"task": "train", "kind": "train"}
-    assert predict["parameters"] == {"task": "predict", "kind": "train"}
+    assert train["parameters"] == {"task": "train", "kind": "train", "entry": "model.py"}
+    assert predict["parameters"] == {"task": "predict", "kind": "train", "entry": "model.py"}
     assert (train["image"], train["limits"]) == (predict["image"], predict["limits"])
 
 
