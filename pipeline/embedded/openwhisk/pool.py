@@ -35,6 +35,8 @@ class Slot:
     initialised: bool = False
     ends_logs: bool | None = None
     """whether it was seen to end its logs with the sentinel"""
+    retired: bool = False
+    """not to be used again, whatever its activation comes to"""
     since: float = field(default_factory=time.monotonic)
 
     @property
@@ -92,16 +94,18 @@ class MemoryPool:
 
     def release(self, slot: Slot, *, keep: bool) -> None:
         """Gives a slot back, its container to be used again or to be ended."""
-        if keep and self._is_current(slot.action):
+        if keep and not slot.retired and self._is_current(slot.action):
             slot.change("idle")
         else:
             self._remove(slot)
         self._grant()
 
     def retire(self, action: Action) -> None:
-        """The revision was replaced or deleted: its idle containers end now, a busy one when it is free."""
-        for slot in [one for one in self._slots if one.state == "idle" and one.action.revision == action.revision]:
-            self._remove(slot)
+        """What the revision's containers are is no longer so: idle ones end now, a busy one when it is free."""
+        for slot in [one for one in self._slots if one.action.revision == action.revision]:
+            slot.retired = True
+            if slot.state == "idle":
+                self._remove(slot)
 
     def remove_idle(self, older_than_s: float) -> None:
         now = time.monotonic()
@@ -158,7 +162,7 @@ class MemoryPool:
             ticket.granted.set_result(slot)
 
     def _slot_for(self, action: Action) -> Slot | None:
-        own = [one for one in self._slots if one.action.revision == action.revision]
+        own = [one for one in self._slots if one.action.revision == action.revision and not one.retired]
         warm = max((one for one in own if one.state == "idle"), key=lambda one: one.since, default=None)
         if warm is not None:
             return warm

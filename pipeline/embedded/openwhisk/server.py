@@ -140,8 +140,15 @@ class OpenWhisk:
             await self.delete_action(name, action.name)
 
     async def set_reach(self, reach: Reach) -> dict[str, str]:
-        """What containers of one action reach; service -> the host:port to use inside them."""
-        return await self._maker.set_reach(reach)
+        """What containers of one action reach; service -> the host:port to use inside them.
+
+        Those that there are have the sockets of before, and are not used again.
+        """
+        addresses = await self._maker.set_reach(reach)
+        action = self._actions.get(reach.namespace, {}).get(reach.action)
+        if action is not None:
+            self._pool.retire(action)
+        return addresses
 
     def usage(self, namespace: str) -> Sequence[Usage]:
         """What activations of a namespace used, measured from outside; of this process's time."""

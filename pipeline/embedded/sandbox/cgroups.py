@@ -1,13 +1,16 @@
-"""Control groups, version 1, where this user may make them: a hard stop above the watch's limits, and exact counts.
+"""Control groups where this user may make them: a hard stop above the watch's limits, exact counts, a sure kill.
 
-Elsewhere (version 2, an ordinary user) there is none, and the watch's samples are all there is.
+Both versions: of the first each controller has a tree of its own, of the second all share one. Elsewhere (an ordinary
+user, a container without them) there is none, and the watch's samples are all there is.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
@@ -15,54 +18,78 @@ CONTROLLERS = ("memory", "pids", "cpuacct")
 PARENT = "ml-submission-pipeline"
 SLACK_MB = 64
 """The kernel counts pages of files too, which it can drop; the watch counts what cannot be dropped."""
-SLACK_PROCESSES = 8
-"""bubblewrap, its first process inside, and the relay with its threads are not the program's."""
+SLACK_TASKS = 8
+"""bubblewrap, its first process inside, and the relay are not the program's."""
 MB = 2**20
 
 
 @dataclass(frozen=True)
 class Cgroup:
-    """One container's groups. `files` take the number of the process to put in."""
+    """One container's groups; of version 2 the three are one folder."""
 
-    name: str
+    memory: Path
+    pids: Path
+    cpu: Path
 
-    def folder(self, controller: str) -> Path:
-        return ROOT / controller / PARENT / self.name
+    @property
+    def unified(self) -> bool:
+        return self.memory == self.pids
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        return tuple(dict.fromkeys((self.memory, self.pids, self.cpu)))
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return tuple(self.folder(controller) / "cgroup.procs" for controller in CONTROLLERS)
+        """These take the number of the process to put in."""
+        return tuple(folder / "cgroup.procs" for folder in self.folders)
+
+    def limit(self, memory_mb: int, tasks: int) -> None:
+        """Raises OSError where this cannot be limited."""
+        write(self.memory / ("memory.max" if self.unified else "memory.limit_in_bytes"), (memory_mb + SLACK_MB) * MB)
+        write(self.pids / "pids.max", tasks + SLACK_TASKS)
+        with contextlib.suppress(OSError):
+            write(self.memory / ("memory.swap.max" if self.unified else "memory.swappiness"), 0)
 
     def memory_mb(self) -> float | None:
         """Anonymous memory and tmpfs of all its processes; None when it cannot be read."""
-        values = read_pairs(self.folder("memory") / "memory.stat")
-        if "rss" not in values:
-            return None
-        return (values["rss"] + values.get("shmem", 0)) / MB
+        values = read_pairs(self.memory / "memory.stat")
+        anonymous = values.get("anon" if self.unified else "rss")
+        return None if anonymous is None else (anonymous + values.get("shmem", 0)) / MB
 
     def cpu_s(self) -> float | None:
         """Processor seconds of all processes that it ever held."""
+        if self.unified:
+            used = read_pairs(self.cpu / "cpu.stat").get("usage_usec")
+            return None if used is None else used / 1e6
         with contextlib.suppress(OSError, ValueError):
-            return int((self.folder("cpuacct") / "cpuacct.usage").read_text()) / 1e9
+            return int((self.cpu / "cpuacct.usage").read_text()) / 1e9
         return None
 
     def killed_for(self) -> str:
         """`memory` or `processes` where a limit of the group was met, else nothing."""
-        if read_pairs(self.folder("memory") / "memory.oom_control").get("oom_kill", 0) > 0:
+        events = "memory.events" if self.unified else "memory.oom_control"
+        if read_pairs(self.memory / events).get("oom_kill", 0) > 0:
             return "memory"
-        return "processes" if read_pairs(self.folder("pids") / "pids.events").get("max", 0) > 0 else ""
+        return "processes" if read_pairs(self.pids / "pids.events").get("max", 0) > 0 else ""
 
     def members(self) -> list[int]:
         with contextlib.suppress(OSError, ValueError):
-            return [int(line) for line in (self.folder("pids") / "cgroup.procs").read_text().split()]
+            return [int(line) for line in (self.pids / "cgroup.procs").read_text().split()]
         return []
+
+    def kill(self) -> None:
+        """All members in one step, where the kernel offers that."""
+        if self.unified:
+            with contextlib.suppress(OSError):
+                write(self.pids / "cgroup.kill", 1)
 
     def remove(self) -> bool:
         """Removes the groups; False while a process is in one."""
         done = True
-        for controller in CONTROLLERS:
+        for folder in self.folders:
             try:
-                self.folder(controller).rmdir()
+                folder.rmdir()
             except FileNotFoundError:
                 continue
             except OSError:
@@ -70,20 +97,57 @@ class Cgroup:
         return done
 
 
-def make_cgroup(name: str, memory_mb: int, processes: int) -> Cgroup | None:
+def parents() -> tuple[Path, Path, Path] | None:
+    """The folders of memory, pids and CPU below which groups are made; None where this machine has none to offer."""
+    if all((ROOT / controller / "cgroup.procs").exists() for controller in CONTROLLERS):
+        memory, pids, cpu = (ROOT / controller / PARENT for controller in CONTROLLERS)
+        return memory, pids, cpu
+    with contextlib.suppress(OSError):
+        if {"memory", "pids"} <= set((ROOT / "cgroup.controllers").read_text().split()):
+            return (ROOT / PARENT,) * 3
+    return None
+
+
+def make_cgroup(name: str, memory_mb: int, tasks: int) -> Cgroup | None:
     """The groups of a new container with their limits; None where this machine or user cannot have them."""
-    if os.geteuid() != 0 or not (ROOT / "memory" / "memory.stat").exists():
+    found = parents()
+    if os.geteuid() != 0 or found is None:
         return None
-    cgroup = Cgroup(name)
+    # a supervisor removes what others left only when they have ended, so the name says whose it is
+    cgroup = Cgroup(*(parent / f"{os.getpid()}-{name}" for parent in found))
     try:
-        for controller in CONTROLLERS:
-            cgroup.folder(controller).mkdir(parents=True, exist_ok=True)
-        write(cgroup.folder("memory") / "memory.limit_in_bytes", (memory_mb + SLACK_MB) * MB)
-        write(cgroup.folder("pids") / "pids.max", processes + SLACK_PROCESSES)
+        for folder in cgroup.folders:
+            folder.parent.mkdir(exist_ok=True)
+            if cgroup.unified:
+                hand_on_controllers(folder.parent)
+            folder.mkdir()
+        cgroup.limit(memory_mb, tasks)
     except OSError:
         cgroup.remove()
         return None
     return cgroup
+
+
+def hand_on_controllers(parent: Path) -> None:
+    for folder in (ROOT, parent):
+        (folder / "cgroup.subtree_control").write_text("+memory +pids")
+
+
+@cache
+def can_make_groups() -> bool:
+    """By making one."""
+    cgroup = make_cgroup("probe", 64, 16)
+    return cgroup is not None and cgroup.remove()
+
+
+def leftovers() -> list[Cgroup]:
+    """Groups of supervisors that have ended."""
+    found = parents() if sys.platform == "linux" else None
+    if found is None:
+        return []
+    names = {entry.name for parent in found if parent.is_dir() for entry in parent.iterdir() if entry.is_dir()}
+    dead = [name for name in names if not Path("/proc", name.partition("-")[0]).exists()]
+    return [Cgroup(*(parent / name for parent in found)) for name in dead]
 
 
 def write(path: Path, value: int) -> None:

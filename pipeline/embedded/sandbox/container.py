@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +18,11 @@ from pipeline.embedded.sandbox.tree import kill
 from pipeline.embedded.sandbox.watch import Watch
 
 CHUNK = 64 * 1024
+BREATH_S = 0.002
+"""After each chunk of output beyond the limit: who prints without end does not keep the server busy."""
+START_OUTPUT = 4096
 LAST_OUTPUT_S = 2.0
+GENTLE_S = 0.3
 REMOVAL_TRIES = 50
 
 
@@ -39,7 +45,9 @@ class ProcessContainer:
         self.cgroup = cgroup
         self.clean = clean
         self.activation = ""
+        self.room = START_OUTPUT
         self.buffer = LogBuffer()
+        self.buffer.begin(START_OUTPUT)
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         assert process.stdout is not None and process.stderr is not None, "both streams are pipes"
         self.readers = [
@@ -55,6 +63,7 @@ class ProcessContainer:
 
     def begin(self, activation: str, logs_bytes: int) -> None:
         self.activation = activation
+        self.room = logs_bytes
         self.buffer.begin(logs_bytes)
         self.watch.begin()
 
@@ -71,31 +80,46 @@ class ProcessContainer:
 
     async def usage(self) -> Usage:
         if not self.ended.done():
-            self.watch.look()
+            self.watch.look(closely=True)
         return self.watch.usage(self.activation)
 
     async def stop(self) -> None:
         """Kills the whole tree; in a process namespace the kernel ends all with its first process."""
+        if not self.watch.apart and not self.ended.done():
+            # confine.py ends what has left its tree, which nobody else finds
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGTERM)
+            await asyncio.wait([self.ended], timeout=GENTLE_S)
         while not self.ended.done():
-            kill(self.watch.members())
+            self.kill()
             await asyncio.wait([self.ended], timeout=0.05)
         await self.remove()
 
+    def kill(self) -> None:
+        if self.cgroup is not None:
+            self.cgroup.kill()
+        kill(self.watch.members())
+
     def check(self) -> None:
         """Looks at the limits; a container that meets one is killed, and says which."""
-        if not self.ended.done() and self.watch.look():
-            kill(self.watch.members())
+        if self.ended.done() or not self.watch.look():
+            return
+        if self.watch.apart:
+            self.kill()
+        else:
+            kill(self.watch.members() - {self.watch.root})
 
     async def read(self, stream: Stream, pipe: asyncio.StreamReader) -> None:
         while data := await pipe.read(CHUNK):
             self.buffer.feed(stream, data)
+            self.room -= len(data)
+            if self.room < 0:
+                await asyncio.sleep(BREATH_S)
         self.buffer.close(stream)
 
     async def reap(self) -> None:
         code = await self.process.wait()
-        if not self.watch.killed_for and self.cgroup is not None:
-            self.watch.killed_for = self.cgroup.killed_for()
-        self.watch.look()
+        self.watch.look(closely=True)
         self.ended.set_result(code)
         kill(self.watch.members())
         await asyncio.wait(self.readers, timeout=LAST_OUTPUT_S)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from pipeline.embedded.sandbox.launch import Mount
 
 
-def interpreter_mounts() -> tuple[Mount, ...]:
-    """What a sandbox needs beside /usr to start this Python; nothing where Python is the system's."""
-    prefix = Path(sys.base_prefix).resolve()
-    if prefix == Path("/usr") or Path("/usr") in prefix.parents:
+def interpreter_mounts(python: Path) -> tuple[Mount, ...]:
+    """What a sandbox needs beside /usr to start `python`, a path without links; nothing where it is the system's."""
+    prefix = python.parent.parent
+    if Path("/usr") in (prefix, *prefix.parents):
         return ()
     return (Mount(prefix, prefix),)

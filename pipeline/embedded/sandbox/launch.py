@@ -2,21 +2,28 @@
 
 As root the outer steps come first: a private mount namespace in which everything that is put in lies under a folder
 that the dropped user can pass (home folders and mktemp's are 0700), then limits, then a user of its own, then
-bubblewrap as that user. Not as root: limits and bubblewrap.
+bubblewrap as that user. Not as root: limits and bubblewrap. Without bubblewrap: confine.py, which drops what it can.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.embedded.sandbox import confine, relay
+
 INSIDE_SERVICES = Path("/services")
+INSIDE_RELAY = Path("/opt/relay.py")
 TMP_SHARE = 2
 """/tmp and /dev/shm get the action's memory divided by this, each; the watch counts them as memory."""
+DATA_SLACK_MB = 1024
+"""Of each process, beside twice the action's memory: the kernel counts room that is reserved and never used."""
 
-LIMITS_NAMESPACES = {"core": "0", "nofile": "1024:1024", "fsize": "1073741824"}
 SYSTEM = ("/usr",)
 LINKED = ("bin", "sbin", "lib", "lib32", "lib64")
 CONFIGURATION = ("/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/certs")
@@ -32,27 +39,39 @@ class Mount:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to start. `user` is the uid and gid to drop to, None to stay who we are; sizes in MB."""
+    """What to start. `user` is the uid and gid to drop to, None to stay who we are; sizes in MB.
+
+    `started` is a descriptor to which a byte is written when the sandbox stands, `calls` one of a filter of system
+    calls. `relays` are the ports of services and their sockets inside. `tasks` are threads, of all processes.
+    """
 
     program: tuple[str, ...]
     mounts: tuple[Mount, ...]
     variables: Mapping[str, str]
     memory_mb: int
-    processes: int
+    tasks: int
+    started: int
+    relays: Mapping[int, Path] = field(default_factory=dict)
+    calls: int | None = None
     user: int | None = None
     stage: Path | None = None
-    cgroup_files: tuple[Path, ...] = field(default=())
+    cgroup_files: tuple[Path, ...] = ()
 
 
 def bubblewrapped(plan: Plan) -> list[str]:
     """With namespaces of its own: no network, no other processes, no files but those of the plan."""
-    staged = plan.stage is not None
-    sources = {mount: plan.stage / str(at) if plan.stage else mount.source for at, mount in enumerate(plan.mounts)}
-    command = [*limits(plan), *user(plan), "bwrap", *isolation(plan)]
-    for mount, source in sources.items():
+    mounts = (*plan.mounts, Mount(Path(relay.__file__), INSIDE_RELAY))
+    command = ["prlimit", *(f"--{name}={value}" for name, value in limits(plan).items()), "--"]
+    command += [*user(plan), "bwrap", *isolation(plan)]
+    for at, mount in enumerate(mounts):
+        source = plan.stage / str(at) if plan.stage else mount.source
         command += ["--ro-bind", str(source), str(mount.inside)]
-    command += ["--remount-ro", "/", "--chdir", "/tmp", "--cap-drop", "ALL", *plan.program]
-    return in_stage(plan, command) if staged else command
+    command += ["--remount-ro", "/", "--chdir", "/tmp", "--cap-drop", "ALL"]
+    if plan.calls is not None:
+        command += ["--seccomp", str(plan.calls)]
+    command += [plan.program[0], "-I", "-S", str(INSIDE_RELAY), str(plan.started)]
+    command += [*(f"{port}={path}" for port, path in plan.relays.items()), "--", *plan.program]
+    return in_stage(plan, plan.stage, mounts, command) if plan.stage else command
 
 
 def isolation(plan: Plan) -> list[str]:
@@ -76,12 +95,12 @@ def isolation(plan: Plan) -> list[str]:
     return [*options, "--size", room, "--tmpfs", "/dev/shm"]
 
 
-def limits(plan: Plan) -> list[str]:
+def limits(plan: Plan) -> dict[str, int]:
     """Limits of the kernel for each process. Those on processes count by user, so they need one of its own."""
-    wanted = dict(LIMITS_NAMESPACES)
+    wanted = {"core": 0, "nofile": 1024, "fsize": 2**30, "data": (2 * plan.memory_mb + DATA_SLACK_MB) * 2**20}
     if plan.user is not None:
-        wanted["nproc"] = str(plan.processes)
-    return ["prlimit", *(f"--{name}={value}" for name, value in wanted.items()), "--"]
+        wanted["nproc"] = plan.tasks
+    return wanted
 
 
 def user(plan: Plan) -> list[str]:
@@ -91,13 +110,12 @@ def user(plan: Plan) -> list[str]:
     return ["setpriv", "--reuid", number, "--regid", number, "--clear-groups", "--no-new-privs"]
 
 
-def in_stage(plan: Plan, command: list[str]) -> list[str]:
+def in_stage(plan: Plan, stage: Path, mounts: tuple[Mount, ...], command: list[str]) -> list[str]:
     """As root: puts everything into a tmpfs at `stage` that only this process tree sees, then runs the command."""
-    stage = shlex.quote(str(plan.stage))
     script = [f"echo $$ > {shlex.quote(str(file))}" for file in plan.cgroup_files]
-    script.append(f"mount -t tmpfs -o mode=755,size=1m stage {stage}")
-    for at, mount in enumerate(plan.mounts):
-        place = f"{stage}/{at}"
+    script.append(f"mount -t tmpfs -o mode=755,size=1m stage {shlex.quote(str(stage))}")
+    for at, mount in enumerate(mounts):
+        place = shlex.quote(str(stage / str(at)))
         script.append(f"mkdir {place}" if mount.source.is_dir() else f": > {place}")
         script.append(f"mount --bind {shlex.quote(str(mount.source))} {place}")
     script.append(f"exec {shlex.join(command)}")
@@ -105,6 +123,9 @@ def in_stage(plan: Plan, command: list[str]) -> list[str]:
 
 
 def reduced(plan: Plan) -> list[str]:
-    """Without namespaces: limits and no new privileges, where the programs for that are there."""
-    variables = [f"{name}={value}" for name, value in plan.variables.items()]
-    return ["env", "-i", *variables, *plan.program]
+    """Without namespaces: a user of its own where we are root, limits, and all below it ended with it."""
+    script = confine.__file__
+    said = {"parent": os.getpid(), "started": plan.started, "user": plan.user, "limits": limits(plan)}
+    cgroups = [str(file) for file in plan.cgroup_files]
+    options = json.dumps(said | {"cgroups": cgroups, "variables": dict(plan.variables)})
+    return [sys.executable, "-I", "-S", script, options, *plan.program]

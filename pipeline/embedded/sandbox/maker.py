@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import random
-import shutil
-import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,24 +14,22 @@ from pydantic import ValidationError
 
 from pipeline.embedded.contract import ProcessImage, Reach, Service
 from pipeline.embedded.openwhisk.containers import ContainerSpec, NoContainerError, NoImageError
-from pipeline.embedded.sandbox import relay
-from pipeline.embedded.sandbox.cgroups import PARENT, ROOT, Cgroup, make_cgroup
+from pipeline.embedded.sandbox.cgroups import Cgroup, make_cgroup
 from pipeline.embedded.sandbox.container import ProcessContainer
-from pipeline.embedded.sandbox.interpreter import interpreter_mounts
-from pipeline.embedded.sandbox.launch import INSIDE_SERVICES, Mount, Plan, bubblewrapped, reduced
+from pipeline.embedded.sandbox.descriptors import filter_descriptor, listener_at, stands
+from pipeline.embedded.sandbox.launch import bubblewrapped, reduced
+from pipeline.embedded.sandbox.leftovers import remove_leftovers
 from pipeline.embedded.sandbox.listeners import Listeners
+from pipeline.embedded.sandbox.planning import Given, plan
 from pipeline.embedded.sandbox.probe import make_stage, probe
-from pipeline.embedded.sandbox.tree import MARKER
-from pipeline.embedded.sandbox.watch import Watch
+from pipeline.embedded.sandbox.watch import Bounds, Watch
 from pipeline.settings import Isolation
 
 LOOK_S = 0.1
+STAND_S = 60.0
 USERS = range(200_000, 260_000)
-PROCESSES = 64
-BACKLOG = 16
-BASE, ENVIRONMENT, CODE, RUNNER, RELAY = (
-    Path(name) for name in ("/base", "/environment", "/code", "/opt/runner", "/opt/relay.py")
-)
+PROCESSES, TASKS = 64, 192
+"""At a time in one container; tasks are threads, of all processes."""
 KIND = "python:3"
 """Code actions of a managed kind run in the image that is installed under this reference."""
 
@@ -53,8 +47,8 @@ class ProcessMaker:
         self.note = note
         self.level = probe()
         self.apart = self.level.isolation is Isolation.NAMESPACES
-        self.dropping = self.apart and os.geteuid() == 0
         self.containers: dict[str, ProcessContainer] = {}
+        self.users: set[int] = set()
         self.reaches: dict[tuple[str, str], tuple[Service, ...]] = {}
         self.listeners = Listeners()
         self.watching: asyncio.Task[None] | None = None
@@ -64,41 +58,100 @@ class ProcessMaker:
         return "" if self.level.isolation.rank >= Isolation.REDUCED.rank else "no process sandbox works here"
 
     async def create(self, spec: ContainerSpec) -> ProcessContainer:
+        """Returns when the sandbox stands and its program begins: what fails before is never the student's fault."""
         image = self.image(spec.image or KIND)
         services = self.reaches.get((spec.namespace, spec.action), ())
         if self.watching is None:
             self.watching = asyncio.create_task(self.watch())
+        started, told = os.pipe()
         with contextlib.ExitStack() as undo:
-            listener, path = self.listen(spec.name)
-            undo.callback(listener.close)
-            stage = make_stage() if self.dropping else None
-            cgroup = make_cgroup(spec.name, spec.memory_mb, PROCESSES)
-            plan = self.plan(spec, image, services, stage, cgroup, listener.fileno())
+            undo.callback(os.close, started)
+            container = await self.begun(spec, image, services, told)
             try:
-                process = await start(bubblewrapped(plan) if self.apart else reduced(plan), listener.fileno())
+                stood = await stands(started, STAND_S)
+                said = "" if stood else " ".join(line.text for line in await container.logs(1.0))
+            except BaseException as error:
+                await container.gone()
+                if isinstance(error, TimeoutError):
+                    raise NoContainerError(f"the sandbox was not made within {STAND_S:g} s") from None
+                raise
+            if not stood:
+                await container.gone()
+                raise NoContainerError(f"the sandbox could not be made: {said or 'it ended without a word'}")
+        return container
+
+    async def begun(
+        self, spec: ContainerSpec, image: ProcessImage, services: tuple[Service, ...], told: int
+    ) -> ProcessContainer:
+        """Makes what belongs to the container and starts it; what fails leaves nothing."""
+        path = self.sockets / f"act-{spec.name[-24:]}"
+        with contextlib.ExitStack() as passed, contextlib.ExitStack() as failed:
+            passed.callback(os.close, told)
+            try:
+                listener = passed.enter_context(listener_at(path))
+                failed.callback(path.unlink, missing_ok=True)
+                calls = filter_descriptor() if self.apart else None
+                if calls is not None:
+                    passed.callback(os.close, calls)
+                user = self.take_user()
+                failed.callback(self.users.discard, user)
+                stage = make_stage() if self.apart and user is not None else None
+                if stage is not None:
+                    failed.callback(stage.rmdir)
+                cgroup = make_cgroup(spec.name, spec.memory_mb, TASKS)
+                if cgroup is not None:
+                    failed.callback(cgroup.remove)
+                given = Given(listener.fileno(), told, calls, user, stage, cgroup)
+                made = plan(spec, image, services, given, tasks=TASKS, apart=self.apart)
+                command = bubblewrapped(made) if self.apart else reduced(made)
+                open_ones = (listener.fileno(), told) if calls is None else (listener.fileno(), told, calls)
+                process = await start(command, open_ones)
             except OSError as error:
-                clean(path, stage, cgroup)
                 raise NoContainerError(f"no process could be started: {error.strerror}") from error
-        self.note(process.pid, f"container {spec.name}")
-        return self.contain(spec, process, path, stage, cgroup)
+            self.note(process.pid, f"container {spec.name}")
+            # the control group is removed by the container itself, once it is empty
+            freed = [lambda: path.unlink(missing_ok=True), lambda: self.users.discard(user)]
+            if stage is not None:
+                freed.append(stage.rmdir)
+            failed.pop_all()
+        return self.contain(spec, process, path, cgroup, freed, ours=self.ours(services))
 
     def contain(
         self,
         spec: ContainerSpec,
         process: asyncio.subprocess.Process,
         path: Path,
-        stage: Path | None,
         cgroup: Cgroup | None,
+        freed: list[Callable[[], None]],
+        *,
+        ours: int,
     ) -> ProcessContainer:
-        watch = Watch(spec.name, process.pid, spec.memory_mb, PROCESSES, cgroup, apart=self.apart)
+        bounds = Bounds(spec.memory_mb, PROCESSES, ours)
+        watch = Watch(spec.name, process.pid, bounds, cgroup, apart=self.apart)
 
-        def freed() -> None:
+        def free() -> None:
             self.containers.pop(spec.name, None)
-            clean(path, stage, None)
+            for one in freed:
+                with contextlib.suppress(OSError):
+                    one()
 
-        container = ProcessContainer(spec.name, process, path, watch, cgroup, freed)
+        container = ProcessContainer(spec.name, process, path, watch, cgroup, free)
         self.containers[spec.name] = container
         return container
+
+    def ours(self, services: tuple[Service, ...]) -> int:
+        """bubblewrap, its first process inside, and the relay where there is one; or confine.py."""
+        if not self.apart:
+            return 1
+        return 3 if services else 2
+
+    def take_user(self) -> int | None:
+        """A uid that no container of ours has; None where we cannot become another user."""
+        if os.geteuid() != 0:
+            return None
+        user = next(number for number in random.sample(USERS, len(self.users) + 1) if number not in self.users)
+        self.users.add(user)
+        return user
 
     def image(self, reference: str) -> ProcessImage:
         try:
@@ -106,75 +159,16 @@ class ProcessMaker:
         except (OSError, ValidationError) as error:
             raise NoImageError(f"there is no image {reference}") from error
 
-    def listen(self, name: str) -> tuple[socket.socket, Path]:
-        """The socket that the program serves, made outside: nothing that it can write to is bound in."""
-        path = self.sockets / f"act-{name[-24:]}"
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(path))
-        path.chmod(0o600)
-        listener.listen(BACKLOG)
-        return listener, path
-
-    def plan(
-        self,
-        spec: ContainerSpec,
-        image: ProcessImage,
-        services: tuple[Service, ...],
-        stage: Path | None,
-        cgroup: Cgroup | None,
-        listener: int,
-    ) -> Plan:
-        folders = {RUNNER: image.runner, BASE: image.base, ENVIRONMENT: image.environment, CODE: image.code}
-        there = {inside: source for inside, source in folders.items() if source is not None}
-        seen = {inside: inside if self.apart else source for inside, source in there.items()}
-        path = ":".join(str(seen[inside]) for inside in (RUNNER, BASE, ENVIRONMENT) if inside in seen)
-        variables = {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "HOME": "/tmp",
-            "LANG": "C.UTF-8",
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": path,
-            "PYTHONSAFEPATH": "1",
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "RUNNER_CODE": str(seen.get(CODE, "")),
-            "RUNNER_LISTEN_FD": str(listener),
-            MARKER: spec.name,
-            **image.variables,
-            **spec.variables,
-        }
-        mounts = [*interpreter_mounts(), *(Mount(source, inside) for inside, source in there.items())]
-        program: tuple[str, ...] = (str(image.python), "-S", *image.command)
-        if self.apart and services:
-            mounts.append(Mount(Path(relay.__file__), RELAY))
-            mounts += [Mount(service.socket, INSIDE_SERVICES / service.name) for service in services]
-            sockets = {f"127.0.0.1:{one.port}": str(INSIDE_SERVICES / one.name) for one in services}
-            variables["RUNNER_SOCKETS"] = json.dumps(sockets)
-            relays = (f"{one.port}={INSIDE_SERVICES / one.name}" for one in services)
-            program = (str(image.python), "-I", "-S", str(RELAY), *relays, "--", *program)
-        return Plan(
-            program=program,
-            mounts=tuple(mounts),
-            variables=variables,
-            memory_mb=spec.memory_mb,
-            processes=PROCESSES,
-            user=random.choice(USERS) if self.dropping else None,
-            stage=stage,
-            cgroup_files=cgroup.files if cgroup and stage else (),
-        )
-
     async def set_reach(self, reach: Reach) -> dict[str, str]:
-        """Containers that reached something else before are ended; theirs are the old sockets."""
-        key = (reach.namespace, reach.action)
-        self.reaches[key] = reach.services
+        """What containers made from now on reach; those that are there keep what they have."""
+        self.reaches[reach.namespace, reach.action] = reach.services
+        if not self.apart:
+            return {service.name: await self.listeners.open(service.socket) for service in reach.services}
         for service in reach.services:
             # a folder that only we can pass keeps others away; the sandbox's user must be able to connect
             with contextlib.suppress(FileNotFoundError):
                 service.socket.chmod(0o666)
-        if self.apart:
-            return {service.name: f"127.0.0.1:{service.port}" for service in reach.services}
-        return {service.name: await self.listeners.open(service.socket) for service in reach.services}
+        return {service.name: f"127.0.0.1:{service.port}" for service in reach.services}
 
     async def watch(self) -> None:
         while True:
@@ -189,8 +183,8 @@ class ProcessMaker:
         await self.listeners.close()
 
 
-async def start(command: list[str], listener: int) -> asyncio.subprocess.Process:
-    """With the listening socket and nothing else of ours open, and no variable of ours to be seen."""
+async def start(command: list[str], descriptors: tuple[int, ...]) -> asyncio.subprocess.Process:
+    """With these descriptors and nothing else of ours open, and no variable of ours to be seen."""
     return await asyncio.create_subprocess_exec(
         *command,
         stdin=subprocess.DEVNULL,
@@ -198,23 +192,6 @@ async def start(command: list[str], listener: int) -> asyncio.subprocess.Process
         stderr=subprocess.PIPE,
         env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
         cwd="/",
-        pass_fds=(listener,),
+        pass_fds=descriptors,
         start_new_session=True,
     )
-
-
-def clean(path: Path, stage: Path | None, cgroup: Cgroup | None) -> None:
-    path.unlink(missing_ok=True)
-    if stage is not None:
-        shutil.rmtree(stage, ignore_errors=True)
-    if cgroup is not None:
-        cgroup.remove()
-
-
-def remove_leftovers() -> None:
-    """Control groups without a process that a killed supervisor left."""
-    if sys.platform != "linux":
-        return
-    for controller in ROOT.glob(f"*/{PARENT}/*"):
-        with contextlib.suppress(OSError):
-            controller.rmdir()

@@ -1,4 +1,4 @@
-"""The processes of one container, seen from outside."""
+"""The processes of one container, seen from outside. On Linux from /proc, elsewhere by psutil, with less to be had."""
 
 from __future__ import annotations
 
@@ -6,32 +6,38 @@ import contextlib
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.embedded.sandbox import tree_psutil
+
 PROC = Path("/proc")
+LINUX = sys.platform == "linux"
 MARKER = "RUNNER_CONTAINER"
 KB, MB = 1024, 2**20
 TICKS = os.sysconf("SC_CLK_TCK")
-ANONYMOUS = re.compile(r"^(?:RssAnon|RssShmem):\s+(\d+) kB", re.MULTILINE)
+RESIDENT = re.compile(r"^(?:RssAnon|RssShmem):\s+(\d+) kB", re.MULTILINE)
+SHARES = re.compile(r"^(?:Pss_Anon|Pss_Shmem):\s+(\d+) kB", re.MULTILINE)
 IO = re.compile(r"^(read|write)_bytes: (\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Sample:
-    """What a process tree uses now. CPU seconds include those of children that have ended and were waited for."""
+class Work:
+    """What processes did. CPU seconds include those of children that have ended and were waited for; bytes of disk."""
 
-    memory_mb: float
-    processes: int
-    cpu_s: float
-    block_read: int
-    block_written: int
+    cpu_s: float = 0.0
+    block_read: int = 0
+    block_written: int = 0
 
 
 def descendants(root: int) -> set[int]:
     """`root` and all processes below it; inside a process namespace nothing can leave this tree."""
-    found, waiting = set(), [root]
+    if not LINUX:
+        return tree_psutil.descendants(root)
+    found: set[int] = set()
+    waiting = [root]
     while waiting:
         process = waiting.pop()
         if process in found or not (PROC / str(process)).exists():
@@ -46,7 +52,9 @@ def descendants(root: int) -> set[int]:
 def marked(container: str) -> set[int]:
     """Processes whose environment names the container: without namespaces a daemon may have left the tree."""
     wanted = f"{MARKER}={container}".encode()
-    found = set()
+    found: set[int] = set()
+    if not LINUX:
+        return found
     for entry in PROC.iterdir():
         if entry.name.isdecimal():
             with contextlib.suppress(OSError):
@@ -55,32 +63,52 @@ def marked(container: str) -> set[int]:
     return found
 
 
-def sample(processes: Iterable[int]) -> Sample:
+def resident_mb(processes: Iterable[int]) -> float:
+    """Anonymous and shared memory; what a fork shares with its parent counts in each, so at most this is used."""
+    if not LINUX:
+        return tree_psutil.unique_mb(processes)
+    return summed(processes, "status", RESIDENT)
+
+
+def shares_mb(processes: Iterable[int]) -> float:
+    """The same with each page divided among those that share it: exact, and slower to ask for."""
+    return summed(processes, "smaps_rollup", SHARES) if LINUX else tree_psutil.unique_mb(processes)
+
+
+def summed(processes: Iterable[int], file: str, lines: re.Pattern[str]) -> float:
+    total = 0
+    for process in processes:
+        with contextlib.suppress(OSError):
+            total += sum(int(amount) for amount in lines.findall((PROC / str(process) / file).read_text()))
+    return total * KB / MB
+
+
+def work(processes: Iterable[int]) -> Work:
     """Sums over the processes; one that ends meanwhile counts nothing."""
-    memory, count, cpu, read, written = 0, 0, 0.0, 0, 0
+    if not LINUX:
+        return Work(cpu_s=tree_psutil.cpu_s(processes))
+    cpu, read, written = 0.0, 0, 0
     for process in processes:
         folder = PROC / str(process)
-        try:
-            status = (folder / "status").read_text()
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        count += 1
-        memory += sum(int(amount) for amount in ANONYMOUS.findall(status)) * KB
-        cpu += sum(int(field) for field in fields[11:15]) / TICKS
         with contextlib.suppress(OSError):
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            cpu += sum(int(field) for field in fields[11:15]) / TICKS
             amounts = dict(IO.findall((folder / "io").read_text()))
             read, written = read + int(amounts.get("read", 0)), written + int(amounts.get("write", 0))
-    return Sample(memory / MB, count, cpu, read, written)
+    return Work(cpu, read, written)
 
 
-def tmpfs_mb(process: int) -> float:
-    """What lies in /tmp and /dev/shm of the process's own view of files."""
+def tmpfs_mb(process: int, room_mb: int) -> float:
+    """What lies in /tmp and /dev/shm of the process's own view of files, where these are the sandbox's.
+
+    The sandbox's have `room_mb` each; a process that has not got its view yet still sees the host's.
+    """
     used = 0
     for name in ("tmp", "dev/shm"):
         with contextlib.suppress(OSError):
             room = os.statvfs(PROC / str(process) / "root" / name)
-            used += (room.f_blocks - room.f_bfree) * room.f_frsize
+            if 0 < room.f_blocks * room.f_frsize <= room_mb * MB:
+                used += (room.f_blocks - room.f_bfree) * room.f_frsize
     return used / MB
 
 

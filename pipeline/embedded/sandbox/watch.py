@@ -3,89 +3,115 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from pipeline.embedded.contract import Usage
 from pipeline.embedded.sandbox.cgroups import Cgroup
-from pipeline.embedded.sandbox.tree import Sample, descendants, marked, sample, tmpfs_mb
+from pipeline.embedded.sandbox.launch import TMP_SHARE
+from pipeline.embedded.sandbox.tree import Work, descendants, marked, resident_mb, shares_mb, tmpfs_mb, work
 
-OURS = 3
-"""bubblewrap, its first process inside, and the relay."""
-COUNTED_FOR_S = 1.0
-"""How long a count of files in tmpfs by way of a process is good."""
+RARELY_S = 1.0
+"""Between two looks at what is dear to ask for and no limit depends on."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a container may have at a time. `ours` of its processes are the sandbox's own."""
+
+    memory_mb: int
+    processes: int
+    ours: int = 0
 
 
 class Watch:
-    """`root` is the outermost process. Without namespaces processes are also found by their environment."""
+    """`root` is the outermost process. Not `apart`, processes are also found by their environment."""
 
-    def __init__(self, container: str, root: int, memory_mb: int, processes: int, cgroup: Cgroup | None, apart: bool):
+    def __init__(self, container: str, root: int, bounds: Bounds, cgroup: Cgroup | None, *, apart: bool) -> None:
         self.container = container
         self.root = root
-        self.memory_mb = memory_mb
-        self.processes = processes
+        self.bounds = bounds
         self.cgroup = cgroup
         self.apart = apart
-        self.last = Sample(0.0, 0, 0.0, 0, 0)
-        self.base = self.last
+        self.memory_mb = 0.0
+        self.processes = 0
+        self.work = self.base = Work()
         self.peak_memory_mb = 0.0
         self.peak_processes = 0
         self.killed_for = ""
-        self.tmpfs = (0.0, 0.0)
+        self.rarely = 0.0
+        self.strays: set[int] = set()
+        self.exact_at, self.exact_mb, self.exact_of = 0.0, 0.0, 0.0
 
-    def members(self) -> set[int]:
-        found = descendants(self.root)
-        if not self.apart:
-            found |= marked(self.container)
-        return found | set(self.cgroup.members() if self.cgroup else ())
+    def members(self, *, all_of_them: bool = True) -> set[int]:
+        """Strays, which have left the tree of a container without namespaces, are looked for where asked."""
+        if not self.apart and all_of_them:
+            self.strays = marked(self.container)
+        if self.cgroup is not None and (found := self.cgroup.members()):
+            return set(found)
+        return descendants(self.root) | self.strays
 
     def begin(self) -> None:
         """From here on peaks and differences are the next activation's."""
-        self.look()
-        self.base = self.last
-        self.peak_memory_mb, self.peak_processes = self.last.memory_mb, self.last.processes
+        self.look(closely=True)
+        self.base = self.work
+        self.peak_memory_mb, self.peak_processes = self.memory_mb, self.processes
 
-    def look(self) -> str:
-        """Takes a sample; the limit that is met, or nothing."""
-        members = self.members()
+    def look(self, *, closely: bool = False) -> str:
+        """Takes a sample; the limit that is met, or nothing. `closely`: with work that no limit depends on."""
+        now = time.monotonic()
+        closely = closely or now - self.rarely > RARELY_S
+        members = self.members(all_of_them=closely)
         if members:
-            self.keep(sample(members), members)
-        if self.cgroup is not None and not self.killed_for:
-            self.killed_for = self.cgroup.killed_for()
-        if not self.killed_for and self.last.memory_mb > self.memory_mb:
-            self.killed_for = "memory"
-        if not self.killed_for and self.last.processes > self.processes:
-            self.killed_for = "processes"
+            self.memory_mb = self.memory_of(members, now)
+            self.processes = max(0, len(members) - self.bounds.ours)
+        self.peak_memory_mb = max(self.peak_memory_mb, self.memory_mb)
+        self.peak_processes = max(self.peak_processes, self.processes)
+        if closely:
+            self.rarely = now
+            self.add_work(members)
+        self.killed_for = self.killed_for or self.met()
         return self.killed_for
 
-    def keep(self, seen: Sample, members: set[int]) -> None:
-        """Memory as the control group counts it, where there is one; CPU never falls when a process ends."""
-        exact = self.cgroup.memory_mb() if self.cgroup else None
-        cpu = self.cgroup.cpu_s() if self.cgroup else None
-        memory = exact if exact is not None else seen.memory_mb + self.in_tmpfs(members)
-        self.last = Sample(
-            memory,
-            max(0, seen.processes - (OURS if self.apart else 0)),
-            cpu if cpu is not None else max(self.last.cpu_s, seen.cpu_s),
-            max(self.last.block_read, seen.block_read),
-            max(self.last.block_written, seen.block_written),
-        )
-        self.peak_memory_mb = max(self.peak_memory_mb, memory)
-        self.peak_processes = max(self.peak_processes, self.last.processes)
+    def met(self) -> str:
+        if self.cgroup is not None and (found := self.cgroup.killed_for()):
+            return found
+        if self.memory_mb > self.bounds.memory_mb:
+            return "memory"
+        return "processes" if self.processes > self.bounds.processes else ""
 
-    def in_tmpfs(self, members: set[int]) -> float:
-        now = time.monotonic()
-        if self.apart and now - self.tmpfs[0] > COUNTED_FOR_S:
-            self.tmpfs = (now, tmpfs_mb(max(members)))
-        return self.tmpfs[1]
+    def memory_of(self, members: set[int], now: float) -> float:
+        """As the control group counts it, else a sum; shares are asked for where the sum is a peak or too much."""
+        counted = self.cgroup.memory_mb() if self.cgroup else None
+        if counted is not None:
+            return counted
+        files = tmpfs_mb(max(members), self.bounds.memory_mb // TMP_SHARE) if self.apart else 0.0
+        at_most = resident_mb(members)
+        if at_most + files <= self.peak_memory_mb:
+            return at_most + files
+        grown = at_most > self.exact_of and at_most + files > self.bounds.memory_mb
+        if grown or now - self.exact_at > RARELY_S:
+            self.exact_at, self.exact_of, self.exact_mb = now, at_most, shares_mb(members)
+        return min(at_most, self.exact_mb + max(0.0, at_most - self.exact_of)) + files
+
+    def add_work(self, members: set[int]) -> None:
+        """Never less than before: a process that has ended takes its count along."""
+        seen = work(members)
+        cpu = self.cgroup.cpu_s() if self.cgroup else None
+        self.work = Work(
+            cpu if cpu is not None else max(self.work.cpu_s, seen.cpu_s),
+            max(self.work.block_read, seen.block_read),
+            max(self.work.block_written, seen.block_written),
+        )
 
     def usage(self, activation: str) -> Usage:
         """Of the activation that began last."""
         return Usage(
             activation=activation,
             container=self.container,
-            cpu_s=round(max(0.0, self.last.cpu_s - self.base.cpu_s), 3),
+            cpu_s=round(max(0.0, self.work.cpu_s - self.base.cpu_s), 3),
             peak_memory_mb=round(self.peak_memory_mb, 1),
             processes=self.peak_processes,
-            block_read=self.last.block_read - self.base.block_read,
-            block_written=self.last.block_written - self.base.block_written,
+            block_read=self.work.block_read - self.base.block_read,
+            block_written=self.work.block_written - self.base.block_written,
             killed_for=self.killed_for,
         )
