@@ -26,6 +26,7 @@ FAILURES_IN_ALL = 30
 LOST_AFTER_S = 60.0
 INFRASTRUCTURE = "infrastructure:"
 """How the runner begins what it says of a server that did not answer."""
+NOT_STARTED = "The action did not initialize"
 
 
 class Coordinator:
@@ -200,7 +201,8 @@ def failure(record: Activation) -> Failure:
     result = record.result
     said = result.get("error") if isinstance(result, dict) else None
     reason = printable(said if isinstance(said, str) else f"it ended with {record.status}")[:500]
-    if record.status == "whisk internal error" or reason.startswith(INFRASTRUCTURE):
+    # no code of the student's runs before /run
+    if record.status == "whisk internal error" or reason.startswith((INFRASTRUCTURE, NOT_STARTED)):
         return Failure(reason, InfrastructureError, hint="`pipeline resume` tries again")
     if "exhausted its memory" in reason:
         return Failure("it used more memory than its action has", LimitError, False, "use smaller batches or layers")

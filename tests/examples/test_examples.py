@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from jsonschema import validate
+from support.runs import EXAMPLES, ROOT, Finished, submit
 
 from pipeline.data.mnist import fetch
-from support.runs import EXAMPLES, ROOT, Finished, submit
 
 FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/expected.toml"))
 

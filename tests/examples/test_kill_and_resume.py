@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.runs import COURSE, EXAMPLES, pipeline, start, submit
 
 from pipeline.run import STAGE_NAMES
-from support.runs import COURSE, EXAMPLES, pipeline, start, submit
 
 SOURCE = EXAMPLES / "mnist_train"
 WAIT_S = 120

@@ -140,6 +140,11 @@ def test_a_crash_after_some_steps_is_invoked_again_and_the_server_is_told(
         (record(success=False, status="action developer error", error="exited unexpectedly"), SubmissionError, 3),
         (record(success=False, status="application error", error="infrastructure: no store"), InfrastructureError, 3),
         (record(success=False, status="whisk internal error"), InfrastructureError, 3),
+        (
+            record(success=False, status="action developer error", error="The action did not initialize and exited"),
+            InfrastructureError,
+            3,
+        ),
         (record(), SubmissionError, 3),
     ],
 )
