@@ -60,9 +60,10 @@ class Forward(Message):
 
 
 class Forwarded(Message):
-    """What a forwarder passed on. Bytes are those of bodies; `sent` went to the store."""
+    """What a forwarder passed on. Bytes are those of bodies; `sent` went to the store. `refused` were not passed on."""
 
     requests: int = 0
+    refused: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
     seconds: float = 0.0
