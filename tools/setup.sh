@@ -8,6 +8,7 @@ torch='torch>=2.6'
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'error: %s\n  hint: %s\n' "$1" "$2" >&2; exit 3; }
 new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+# bytecode is compiled here, once: student code runs from read-only folders and could not keep it
 uv() { VIRTUAL_ENV=$venv "$venv/bin/uv" "$@"; }
 
 find_python() {
@@ -39,21 +40,21 @@ cpu_index_answers() {
 install_torch() {
     if "$venv/bin/python" -c 'from importlib.metadata import version; version("torch")' 2>/dev/null; then
         return
-    elif [ -n "${UV_FIND_LINKS:-}" ] && uv pip install --quiet --no-index --no-deps "$torch" 2>/dev/null; then
+    elif [ -n "${UV_FIND_LINKS:-}" ] && uv pip install --quiet --compile-bytecode --no-index --no-deps "$torch" 2>/dev/null; then
         say "torch: from the wheel folder in UV_FIND_LINKS"
     elif [ "$(uname -s)" = Linux ] && cpu_index_answers; then
         say "torch: the CPU build of PyTorch's index"
-        uv pip install --quiet --torch-backend cpu "$torch"
+        uv pip install --quiet --compile-bytecode --torch-backend cpu "$torch"
     else
         say "torch: the package index's default build (on Linux this is the large one with CUDA; it works on a CPU too)"
     fi
-    uv pip install --quiet "$torch"
+    uv pip install --quiet --compile-bytecode "$torch"
 }
 
 install_rest() {
-    uv pip install --quiet --require-hashes -r requirements/locked.txt || {
+    uv pip install --quiet --compile-bytecode --require-hashes -r requirements/locked.txt || {
         say "the locked versions do not fit here; taking the ranges of pyproject.toml"
-        uv pip install --quiet -e '.[dev]'
+        uv pip install --quiet --compile-bytecode -e '.[dev]'
     }
     uv pip install --quiet --no-deps -e .
 }
