@@ -42,7 +42,8 @@ class Plan:
     """What to start. `user` is the uid and gid to drop to, None to stay who we are; sizes in MB.
 
     `started` is a descriptor to which a byte is written when the sandbox stands, `calls` one of a filter of system
-    calls. `relays` are the ports of services and their sockets inside. `tasks` are threads, of all processes.
+    calls. `relays` are the ports of services and their sockets inside. `tasks` are threads, of all processes; 0 where
+    the kernel would count those of the same user elsewhere too.
     """
 
     program: tuple[str, ...]
@@ -69,7 +70,7 @@ def bubblewrapped(plan: Plan) -> list[str]:
     command += ["--remount-ro", "/", "--chdir", "/tmp", "--cap-drop", "ALL"]
     if plan.calls is not None:
         command += ["--seccomp", str(plan.calls)]
-    command += [plan.program[0], "-I", "-S", str(INSIDE_RELAY), str(plan.started)]
+    command += [plan.program[0], "-I", "-S", str(INSIDE_RELAY), str(plan.started), str(plan.tasks)]
     command += [*(f"{port}={path}" for port, path in plan.relays.items()), "--", *plan.program]
     return in_stage(plan, plan.stage, mounts, command) if plan.stage else command
 
@@ -96,10 +97,10 @@ def isolation(plan: Plan) -> list[str]:
 
 
 def limits(plan: Plan) -> dict[str, int]:
-    """Limits of the kernel for each process. Those on processes count by user, so they need one of its own."""
-    wanted = {"core": 0, "nofile": 1024, "fsize": 2**30, "data": (2 * plan.memory_mb + DATA_SLACK_MB) * 2**20}
-    if plan.user is not None:
-        wanted["nproc"] = plan.tasks
+    """Limits of the kernel for each process. A control group counts memory better than these can."""
+    wanted = {"core": 0, "nofile": 1024, "fsize": 2**30}
+    if not plan.cgroup_files:
+        wanted["data"] = (2 * plan.memory_mb + DATA_SLACK_MB) * 2**20
     return wanted
 
 
@@ -125,7 +126,8 @@ def in_stage(plan: Plan, stage: Path, mounts: tuple[Mount, ...], command: list[s
 def reduced(plan: Plan) -> list[str]:
     """Without namespaces: a user of its own where we are root, limits, and all below it ended with it."""
     script = confine.__file__
-    said = {"parent": os.getpid(), "started": plan.started, "user": plan.user, "limits": limits(plan)}
+    wanted = limits(plan) | ({"nproc": plan.tasks} if plan.tasks and plan.user is not None else {})
+    said = {"parent": os.getpid(), "started": plan.started, "user": plan.user, "limits": wanted}
     cgroups = [str(file) for file in plan.cgroup_files]
     options = json.dumps(said | {"cgroups": cgroups, "variables": dict(plan.variables)})
     return [sys.executable, "-I", "-S", script, options, *plan.program]

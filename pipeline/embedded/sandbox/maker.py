@@ -21,7 +21,7 @@ from pipeline.embedded.sandbox.launch import bubblewrapped, reduced
 from pipeline.embedded.sandbox.leftovers import remove_leftovers
 from pipeline.embedded.sandbox.listeners import Listeners
 from pipeline.embedded.sandbox.planning import Given, plan
-from pipeline.embedded.sandbox.probe import make_stage, probe
+from pipeline.embedded.sandbox.probe import make_stage, probe, tasks_are_countable
 from pipeline.embedded.sandbox.watch import Bounds, Watch
 from pipeline.settings import Isolation
 
@@ -47,6 +47,7 @@ class ProcessMaker:
         self.note = note
         self.level = probe()
         self.apart = self.level.isolation is Isolation.NAMESPACES
+        self.tasks = TASKS if tasks_are_countable(apart=self.apart) else 0
         self.containers: dict[str, ProcessContainer] = {}
         self.users: set[int] = set()
         self.reaches: dict[tuple[str, str], tuple[Service, ...]] = {}
@@ -102,7 +103,7 @@ class ProcessMaker:
                 if cgroup is not None:
                     failed.callback(cgroup.remove)
                 given = Given(listener.fileno(), told, calls, user, stage, cgroup)
-                made = plan(spec, image, services, given, tasks=TASKS, apart=self.apart)
+                made = plan(spec, image, services, given, tasks=self.tasks, apart=self.apart)
                 command = bubblewrapped(made) if self.apart else reduced(made)
                 open_ones = (listener.fileno(), told) if calls is None else (listener.fileno(), told, calls)
                 process = await start(command, open_ones)

@@ -51,7 +51,7 @@ def plan(
         mounts=(*mounts, *sockets),
         variables=dict(variables(spec, image, services if apart else (), given, seen)),
         memory_mb=spec.memory_mb,
-        tasks=tasks + SPARE_TASKS,
+        tasks=tasks + SPARE_TASKS if tasks else 0,
         started=given.started,
         relays={service.port: INSIDE_SERVICES / service.name for service in services},
         calls=given.calls,

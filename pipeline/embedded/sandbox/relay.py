@@ -3,11 +3,13 @@
 It listens on 127.0.0.1 and passes on to Unix sockets that are bound in: the sandbox's network namespace is empty, so
 these are all that a program reaches, by TCP as it is used to. One thread, since threads here would count as the
 student's. A file of its own that needs nothing but the standard library:
-`relay.py DESCRIPTOR PORT=SOCKET ... -- PROGRAM ...`; one byte is written to DESCRIPTOR, which is then closed.
+`relay.py DESCRIPTOR TASKS PORT=SOCKET ... -- PROGRAM ...`; one byte is written to DESCRIPTOR, which is then closed.
+TASKS, unless 0, is how many threads there may be: set here, inside, since the kernel counts them by user namespace.
 """
 
 import contextlib
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -144,7 +146,9 @@ def main(arguments: list[str]) -> int:
     split = arguments.index("--")
     program = arguments[split + 1 :]
     relay = Relay()
-    for pair in arguments[1:split]:
+    if tasks := int(arguments[1]):
+        resource.setrlimit(resource.RLIMIT_NPROC, (tasks, tasks))
+    for pair in arguments[2:split]:
         port, path = pair.split("=", 1)
         relay.listen(int(port), path)
     os.write(int(arguments[0]), b"1")

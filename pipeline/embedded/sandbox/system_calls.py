@@ -20,6 +20,9 @@ CLONE3 = 435
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 CLONE = {"x86_64": 56, "aarch64": 220}
+SOCKET = {"x86_64": 41, "aarch64": 198}
+FAMILIES = (1, 2, 10, 16)
+"""AF_UNIX, INET, INET6, NETLINK. Not all others belong to a network namespace: a virtual machine's vsock does not."""
 DENIED = {
     # ptrace, process_vm_readv, process_vm_writev, kcmp, perf_event_open, bpf, userfaultfd, keyctl, add_key,
     # request_key, kexec_load, kexec_file_load, init_module, finit_module, delete_module, mount, umount2, pivot_root,
@@ -59,6 +62,11 @@ def filter_of_calls(machine: str) -> bytes:
         step(LOAD, FIRST_ARGUMENT_AT),
         step(ANY_BIT, NEW_NAMESPACES, otherwise=1),
         step(RETURN, ERROR | errno.EPERM),
+        step(LOAD, NUMBER_AT),
+        step(EQUAL, SOCKET[machine], otherwise=2 + len(FAMILIES)),
+        step(LOAD, FIRST_ARGUMENT_AT),
+        *(step(EQUAL, family, then=len(FAMILIES) - at) for at, family in enumerate(FAMILIES)),
+        step(RETURN, ERROR | errno.EAFNOSUPPORT),
         step(RETURN, ALLOW),
     ]
     return b"".join(program)
