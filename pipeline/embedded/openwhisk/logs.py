@@ -11,6 +11,8 @@ Stream = Literal["stdout", "stderr"]
 STREAMS: tuple[Stream, Stream] = ("stdout", "stderr")
 SENTINEL = b"XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
 LONGEST_LINE = 64 * 1024
+LEAST_BYTES = 32
+"""What a line counts at least: a record of each is kept, so that newlines alone are not nearly free."""
 TIME_WIDTH = 30
 
 
@@ -115,5 +117,5 @@ class LogBuffer:
         if self._dropped or len(line) > self._room:
             self._dropped += len(line) + 1
             return
-        self._room -= len(line) + 1
+        self._room -= max(len(line) + 1, LEAST_BYTES)
         self._lines.append(LogLine(now, stream, line.decode("utf-8", "replace")))

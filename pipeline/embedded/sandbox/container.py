@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.embedded.contract import Usage
-from pipeline.embedded.openwhisk.containers import ExitState, Reply
+from pipeline.embedded.openwhisk.containers import ExitState, NoReplyError, Reply
 from pipeline.embedded.openwhisk.exchange import post
 from pipeline.embedded.openwhisk.logs import LogBuffer, LogLine, Stream
 from pipeline.embedded.sandbox.cgroups import Cgroup
@@ -68,7 +68,12 @@ class ProcessContainer:
         self.watch.begin()
 
     async def request(self, path: str, body: bytes, *, timeout_s: float, reply_limit: int) -> Reply:
-        return await post(self.socket, path, body, timeout_s=timeout_s, reply_limit=reply_limit, ended=self.ended)
+        """A reply of a container that has met a limit counts for nothing: what was killed for it may be a child."""
+        reply = await post(self.socket, path, body, timeout_s=timeout_s, reply_limit=reply_limit, ended=self.ended)
+        self.check()
+        if self.watch.killed_for:
+            raise NoReplyError(f"the container has met its limit of {self.watch.killed_for}")
+        return reply
 
     async def logs(self, wait_s: float) -> tuple[LogLine, ...]:
         return await self.buffer.take(wait_s)

@@ -93,7 +93,8 @@ def isolation(plan: Plan) -> list[str]:
     for path in CONFIGURATION:
         options += ["--ro-bind-try", path, path]
     options += ["--proc", "/proc", "--dev", "/dev", "--size", room, "--tmpfs", "/tmp"]
-    return [*options, "--size", room, "--tmpfs", "/dev/shm"]
+    # bubblewrap's /dev is a tmpfs of its own, which would take half of the machine's memory
+    return [*options, "--size", room, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
 
 
 def limits(plan: Plan) -> dict[str, int]:

@@ -1,0 +1,61 @@
+"""Ways round the limits of the process sandbox that once worked."""
+
+from __future__ import annotations
+
+import pytest
+from support.sandboxes import ran
+
+from pipeline.embedded.openwhisk.logs import LEAST_BYTES, LogBuffer
+from pipeline.embedded.sandbox.probe import probe
+from pipeline.settings import Isolation
+
+in_namespaces = pytest.mark.skipif(
+    probe().isolation is not Isolation.NAMESPACES, reason="bubblewrap does not work here, so there are no namespaces"
+)
+
+ANSWERS_FOR_A_KILLED_CHILD = """
+import os
+def main(params):
+    child = os.fork()
+    if child == 0:
+        kept = []
+        while True:
+            kept.append(bytearray(50 * 2**20))
+    os.waitpid(child, 0)
+    return {"score": 100}
+"""
+WRITES_EVERYWHERE = """
+import os, stat
+def main(params):
+    taken = []
+    for top in ("/dev", "/code", "/base", "/environment", "/opt", "/usr/local", "/etc", "/services", "/"):
+        try:
+            with open(os.path.join(top, "kept"), "wb"):
+                taken.append(top)
+        except OSError:
+            pass
+    with open("/tmp/here", "wb"), open("/dev/shm/here", "wb"), open("/dev/null", "wb") as null:
+        null.write(b"1")
+    return {"taken": taken}
+"""
+
+
+@in_namespaces
+def test_an_answer_does_not_hide_a_child_that_was_killed_for_memory() -> None:
+    found = ran(ANSWERS_FOR_A_KILLED_CHILD)
+    assert found.result is None, found
+    assert found.ended is not None
+    assert found.ended.killed_for == "memory"
+
+
+@in_namespaces
+def test_only_the_bounded_folders_are_writable() -> None:
+    assert ran(WRITES_EVERYWHERE).result == {"taken": []}
+
+
+def test_newlines_alone_fill_the_log_too() -> None:
+    """A record of each line is kept, so that lines of no length cost the server memory all the same."""
+    buffer = LogBuffer()
+    buffer.begin(100 * LEAST_BYTES)
+    buffer.feed("stdout", b"\n" * 10_000)
+    assert len(buffer._lines) <= 101
