@@ -16,6 +16,16 @@ from pipeline.embedded.sandbox.launch import INSIDE_SERVICES, Mount, Plan
 from pipeline.embedded.sandbox.tree import MARKER
 
 BASE, ENVIRONMENT, CODE, RUNNER = (Path(name) for name in ("/base", "/environment", "/code", "/opt/runner"))
+START = """
+import runpy, sys
+_, module, first, *last = sys.argv
+sys.path.insert(0, first)
+sys.path += last
+sys.argv = [module]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+"""Runs a module with the runner's folder before the standard library and packages behind it, as installed ones are:
+there are wheels that bring an old `typing` or `dataclasses`. PYTHONPATH puts all before it."""
 SPARE_TASKS = 16
 """The limit by user is a second wall: the control group's is met first, and tells that it was."""
 
@@ -47,7 +57,7 @@ def plan(
         refuse_private(python, *folders.values())
     seen = {inside: inside if apart else source for inside, source in folders.items()}
     return Plan(
-        program=(str(python), "-S", *image.command),
+        program=(str(python), *program(image, seen)),
         mounts=(*mounts, *sockets),
         variables=dict(variables(spec, image, services if apart else (), given, seen)),
         memory_mb=spec.memory_mb,
@@ -59,6 +69,14 @@ def plan(
         stage=given.stage,
         cgroup_files=given.cgroup.files if given.cgroup else (),
     )
+
+
+def program(image: ProcessImage, seen: dict[Path, Path]) -> tuple[str, ...]:
+    """Without PYTHONPATH, which is for programs that this one starts."""
+    if len(image.command) != 2 or image.command[0] != "-m":
+        return ("-S", *image.command)
+    order = (str(seen[inside]) for inside in (RUNNER, BASE, ENVIRONMENT) if inside in seen)
+    return ("-S", "-E", "-P", "-u", "-B", "-c", START, image.command[1], *order)
 
 
 def folders_of(image: ProcessImage) -> dict[Path, Path | None]:
