@@ -1,7 +1,4 @@
-"""The contract of a bucket, over every store that is here: the embedded one, and MinIO where MINIO_ENDPOINT names one.
-
-MINIO_ENDPOINT=host:port MINIO_ACCESS_KEY=... MINIO_SECRET_KEY=... pytest tests/contract/test_store_s3.py
-"""
+"""The contract of a bucket, over every store that is here: the embedded one, and a real MinIO where its program is."""
 
 from __future__ import annotations
 
@@ -16,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 from support.loops import BackgroundLoop
+from support.minio_server import MinioServer, minio_server, program
 
 from pipeline.backends.store.s3 import S3Bucket, connect
 from pipeline.data.put import put
@@ -36,15 +34,21 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         loop.run(store.stop())
 
 
+@pytest.fixture(scope="module")
+def real_minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
+    if program() is None:
+        pytest.skip("no MinIO here: `go install github.com/minio/minio@latest` makes it possible")
+    with minio_server(tmp_path_factory.mktemp("minio")) as server:
+        yield server
+
+
 @pytest.fixture(params=["embedded", "minio"])
 def bucket(request: pytest.FixtureRequest) -> S3Bucket:
     name = f"contract-{uuid.uuid4().hex[:12]}"
     if request.param == "embedded":
         return connect(request.getfixturevalue("embedded").endpoint, *KEYS, name)
-    if "MINIO_ENDPOINT" not in os.environ:
-        pytest.skip("no MinIO here: MINIO_ENDPOINT is not set")
-    keys = os.environ["MINIO_ACCESS_KEY"], os.environ["MINIO_SECRET_KEY"]
-    return connect(os.environ["MINIO_ENDPOINT"], *keys, name)
+    server: MinioServer = request.getfixturevalue("real_minio")
+    return connect(server.endpoint, server.access_key, server.secret_key, name)
 
 
 @pytest.mark.parametrize("size", [0, 1, 300_000, 12_000_000])
