@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -22,12 +21,12 @@ from pipeline.embedded.sandbox.leftovers import remove_leftovers
 from pipeline.embedded.sandbox.listeners import Listeners
 from pipeline.embedded.sandbox.planning import Given, plan
 from pipeline.embedded.sandbox.probe import make_stage, probe, tasks_are_countable
+from pipeline.embedded.sandbox.users import NoUserError, User, take_user
 from pipeline.embedded.sandbox.watch import Bounds, Watch
 from pipeline.settings import Isolation
 
 LOOK_S = 0.1
 STAND_S = 60.0
-USERS = range(200_000, 260_000)
 PROCESSES, TASKS = 64, 192
 """At a time in one container; tasks are threads, of all processes."""
 KIND = "python:3"
@@ -95,14 +94,15 @@ class ProcessMaker:
                 if calls is not None:
                     passed.callback(os.close, calls)
                 user = self.take_user()
-                failed.callback(self.users.discard, user)
+                if user is not None:
+                    failed.callback(self.free_user, user)
                 stage = make_stage() if self.apart and user is not None else None
                 if stage is not None:
                     failed.callback(stage.rmdir)
                 cgroup = make_cgroup(spec.name, spec.memory_mb, TASKS)
                 if cgroup is not None:
                     failed.callback(cgroup.remove)
-                given = Given(listener.fileno(), told, calls, user, stage, cgroup)
+                given = Given(listener.fileno(), told, calls, user.number if user else None, stage, cgroup)
                 made = plan(spec, image, services, given, tasks=self.tasks, apart=self.apart)
                 command = bubblewrapped(made) if self.apart else reduced(made)
                 open_ones = (listener.fileno(), told) if calls is None else (listener.fileno(), told, calls)
@@ -111,7 +111,9 @@ class ProcessMaker:
                 raise NoContainerError(f"no process could be started: {error.strerror}") from error
             self.note(process.pid, f"container {spec.name}")
             # the control group is removed by the container itself, once it is empty
-            freed = [lambda: path.unlink(missing_ok=True), lambda: self.users.discard(user)]
+            freed = [lambda: path.unlink(missing_ok=True)]
+            if user is not None:
+                freed.append(lambda: self.free_user(user))
             if stage is not None:
                 freed.append(stage.rmdir)
             failed.pop_all()
@@ -146,13 +148,20 @@ class ProcessMaker:
             return 1
         return 3 if services else 2
 
-    def take_user(self) -> int | None:
-        """A uid that no container of ours has; None where we cannot become another user."""
+    def take_user(self) -> User | None:
+        """A uid that no other container on this machine has; None where we cannot become another user."""
         if os.geteuid() != 0:
             return None
-        user = next(number for number in random.sample(USERS, len(self.users) + 1) if number not in self.users)
-        self.users.add(user)
+        try:
+            user = take_user()
+        except NoUserError as error:
+            raise NoContainerError(str(error)) from error
+        self.users.add(user.number)
         return user
+
+    def free_user(self, user: User) -> None:
+        self.users.discard(user.number)
+        user.free()
 
     def image(self, reference: str) -> ProcessImage:
         try:

@@ -18,10 +18,10 @@ from pipeline.embedded.sandbox.cgroups import can_make_groups
 from pipeline.embedded.sandbox.descriptors import filter_descriptor
 from pipeline.embedded.sandbox.interpreter import interpreter_mounts
 from pipeline.embedded.sandbox.launch import Plan, bubblewrapped
+from pipeline.embedded.sandbox.users import take_user
 from pipeline.settings import Isolation
 
 TRY_S = 30
-PROBE_USER = 199_999
 PROGRAMS = ("bwrap", "prlimit", "setpriv", "unshare")
 STAGE = "ml-stage-"
 COUNTED_BY_NAMESPACE = (5, 14)
@@ -80,8 +80,11 @@ def missing() -> str:
 def refused(*, as_root: bool) -> str:
     """Why a program in the sandbox does not run, or is not apart; nothing when all is well."""
     python = Path(sys.executable).resolve()
-    user = PROBE_USER if as_root else os.getuid()
     with ExitStack() as undo:
+        dropped = take_user() if as_root else None
+        if dropped is not None:
+            undo.callback(dropped.free)
+        user = dropped.number if dropped else os.getuid()
         listener = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
         stage = make_stage() if as_root else None
         if stage is not None:
@@ -100,7 +103,7 @@ def refused(*, as_root: bool) -> str:
             tasks=16,
             started=told,
             calls=calls,
-            user=PROBE_USER if as_root else None,
+            user=user if as_root else None,
             stage=stage,
         )
         return tried(bubblewrapped(plan), (told,) if calls is None else (told, calls))
