@@ -151,6 +151,7 @@ def write_config(setting: Setting, mode: str, checkpoints: Path) -> Path:
         "open": True,
         "shards": setting.ranks,
         "mode": mode,
+        "scale_by_staleness": mode == "async",  # 1511.05950; without it two workers step twice as far
         "learning_rate": setting.learning_rate,
         "momentum": setting.momentum,
         "checkpoints": {"kind": "folder", "folder": str(checkpoints)},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import pickle
 import sys
 import threading
@@ -143,7 +144,7 @@ def timed(act: Any) -> float:
 
 
 def serve() -> None:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    logging.basicConfig(level=logging.INFO, filename=os.devnull)  # a line a request, as it comes
     server = OlderServer(Setting(**json.loads(sys.argv[2])))
     server.app().run("127.0.0.1", int(sys.argv[3]), threaded=True)
 

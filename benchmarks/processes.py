@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+MODEL = ROOT / "benchmarks" / "model"
 PATIENCE_S = 900.0
 
 
@@ -21,7 +22,7 @@ def processes() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
-        variables = os.environ | {"OMP_NUM_THREADS": "1"}
+        variables = os.environ | {"OMP_NUM_THREADS": "1", "RUNNER_CODE": str(MODEL)}
         command = [sys.executable, "-m", module, *arguments]
         started.append(subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL))
         return started[-1]

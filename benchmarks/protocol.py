@@ -18,7 +18,7 @@ from benchmarks.setting import Setting, wait_for_go
 from runner.client import Client
 
 SIZE = 61_706
-ROUNDS = {"ours": 1500, "older": 60}
+ROUNDS = {"ours": 1500, "older": 200}
 CLIENTS = (1, 2, 4)
 SCHEMA = json.dumps([{"name": "all", "dtype": "float32", "shape": [SIZE], "trainable": True}]).encode()
 

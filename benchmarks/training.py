@@ -20,6 +20,7 @@ from rich.table import Table
 
 from benchmarks import protocol
 from benchmarks.contenders import Outcome, older, ours, plain
+from benchmarks.processes import MODEL
 from benchmarks.setting import Scorer, Setting
 from pipeline.data import mnist, shards
 
@@ -32,6 +33,7 @@ COLUMNS = (
 
 def main() -> None:
     asked = arguments()
+    os.environ["RUNNER_CODE"] = str(MODEL)
     console = Console(width=None if sys.stdout.isatty() else 150)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         folder = Path(name)

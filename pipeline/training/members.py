@@ -42,8 +42,13 @@ class Members:
     def ordered(self) -> Iterator[Shard]:
         return (self.shards[number] for number in sorted(self.shards))
 
-    def register(self, worker_id: str, token: str, session: str = "", description: str = "") -> Worker:
-        """Lets a worker in, on the shard that is its own. Raises RefusalError: 403 token, 409 taken, 503 full."""
+    def register(
+        self, worker_id: str, token: str, session: str = "", description: str = "", wanted: int = -1
+    ) -> Worker:
+        """Lets a worker in, on its own shard, without grants on the one wanted where that is free.
+
+        Raises RefusalError: 403 token, 409 taken, 503 full.
+        """
         grant = self.admit(worker_id, token)
         present = self.workers.get(worker_id)
         if present and session and hmac.compare_digest(present.session, session):
@@ -53,7 +58,7 @@ class Members:
             worker_id = self.another_id(worker_id)
         if len(self.workers) >= self.settings.max_workers:
             raise RefusalError(503, "full", f"{len(self.workers)} workers are registered, as many as this server takes")
-        shard = self.shard_for(worker_id, grant)
+        shard = self.shard_for(worker_id, grant, wanted)
         lease = self.clock() + self.settings.lease_s
         worker = Worker(worker_id, secrets.token_hex(8), shard, lease, description)
         self.workers[worker_id] = worker
@@ -79,15 +84,15 @@ class Members:
             raise RefusalError(409, "taken", f"a worker with id {taken} is registered already")
         return next(str(number) for number in range(len(self.workers) + 1) if str(number) not in self.workers)
 
-    def shard_for(self, worker_id: str, grant: Grant | None) -> Shard:
-        """The grant's shard; else the one that this id had, one left behind, or a new one."""
+    def shard_for(self, worker_id: str, grant: Grant | None, wanted: int) -> Shard:
+        """The grant's shard; else the one that this id had, the wanted one, one left behind, or a new one."""
         if grant:
             shard = self.shards.setdefault(grant.shard, Shard(grant.shard))
             if shard.worker:
                 raise RefusalError(409, "taken", f"shard {shard.number} has worker {shard.worker} already")
             return shard
         free = [shard for shard in self.ordered() if shard.worker is None and not shard.accepted.finished]
-        free.sort(key=lambda shard: shard.owner != worker_id)
+        free.sort(key=lambda shard: (shard.owner != worker_id, shard.number != wanted))
         if free:
             return free[0]
         number = len(self.shards)

@@ -72,7 +72,8 @@ class WorkerRoutes:
         server = self.server
         with server.changed:
             session, description = read.text(asked, "session"), read.text(asked, "description")
-            worker = server.members.register(asked["id"], token, session, description)
+            wanted = asked["shard"] if type(asked.get("shard")) is int else -1
+            worker = server.members.register(asked["id"], token, session, description, wanted)
             server.changed.notify_all()
             return reply(200, f"worker {worker.id} is registered", **self.standing(worker))
 
