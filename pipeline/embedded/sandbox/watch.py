@@ -75,9 +75,9 @@ class Watch:
     def met(self) -> str:
         if self.cgroup is not None and (found := self.cgroup.killed_for()):
             return found
-        if self.memory_mb > self.bounds.memory_mb:
-            return "memory"
-        return "processes" if self.processes > self.bounds.processes else ""
+        if self.processes > self.bounds.processes:  # first, since many need much memory too
+            return "processes"
+        return "memory" if self.memory_mb > self.bounds.memory_mb else ""
 
     def memory_of(self, members: set[int], now: float) -> float:
         """As the control group counts it, else a sum; shares are asked for where the sum is a peak or too much."""
