@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from support.sandboxes import ran
 
 from pipeline.embedded.openwhisk.logs import LEAST_BYTES, LogBuffer
 from pipeline.embedded.sandbox.probe import probe
+from pipeline.embedded.sandbox.system_calls import filter_of_calls
 from pipeline.settings import Isolation
 
 in_namespaces = pytest.mark.skipif(
@@ -38,6 +41,17 @@ def main(params):
         null.write(b"1")
     return {"taken": taken}
 """
+HIDES_MEMORY = """
+import ctypes, os
+def main(params):
+    libc = ctypes.CDLL(None, use_errno=True)
+    found = {"shmget": libc.shmget(0, ctypes.c_size_t(2**20), 0o1600)}
+    try:
+        found["memfd"] = os.memfd_create("hidden")
+    except OSError as error:
+        found["memfd"] = -1
+    return found
+"""
 
 
 @in_namespaces
@@ -51,6 +65,12 @@ def test_an_answer_does_not_hide_a_child_that_was_killed_for_memory() -> None:
 @in_namespaces
 def test_only_the_bounded_folders_are_writable() -> None:
     assert ran(WRITES_EVERYWHERE).result == {"taken": []}
+
+
+@in_namespaces
+@pytest.mark.skipif(not filter_of_calls(os.uname().machine), reason="there is no filter of calls for this machine")
+def test_memory_that_no_process_shows_cannot_be_had() -> None:
+    assert ran(HIDES_MEMORY).result == {"shmget": -1, "memfd": -1}
 
 
 def test_newlines_alone_fill_the_log_too() -> None:

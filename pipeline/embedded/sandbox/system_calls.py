@@ -27,19 +27,19 @@ DENIED = {
     # ptrace, process_vm_readv, process_vm_writev, kcmp, perf_event_open, bpf, userfaultfd, keyctl, add_key,
     # request_key, kexec_load, kexec_file_load, init_module, finit_module, delete_module, mount, umount2, pivot_root,
     # chroot, unshare, setns, name_to_handle_at, open_by_handle_at, quotactl, swapon, swapoff, reboot, acct, syslog,
-    # and of x86_64 iopl, ioperm
+    # memfd_create and shmget (memory that no process need show), and of x86_64 iopl, ioperm
     "x86_64": (
         *(101, 310, 311, 312, 298, 321, 323, 250, 248, 249, 246, 320, 175, 313, 176, 165, 166, 155, 161, 272),
-        *(308, 303, 304, 179, 167, 168, 169, 163, 103, 172, 173),
+        *(308, 303, 304, 179, 167, 168, 169, 163, 103, 319, 29, 172, 173),
     ),
     "aarch64": (
         *(117, 270, 271, 272, 241, 280, 282, 219, 217, 218, 104, 294, 105, 273, 106, 40, 39, 41, 51, 97),
-        *(268, 264, 265, 60, 224, 225, 142, 89, 116),
+        *(268, 264, 265, 60, 224, 225, 142, 89, 116, 279, 194),
     ),
 }
 # io_uring_setup, _enter, _register, open_tree, move_mount, fsopen, fsconfig, fsmount, fspick, pidfd_getfd,
-# process_madvise, mount_setattr
-DENIED_EVERYWHERE = (425, 426, 427, 428, 429, 430, 431, 432, 433, 438, 440, 442)
+# process_madvise, mount_setattr, memfd_secret
+DENIED_EVERYWHERE = (425, 426, 427, 428, 429, 430, 431, 432, 433, 438, 440, 442, 447)
 
 
 def filter_of_calls(machine: str) -> bytes:
