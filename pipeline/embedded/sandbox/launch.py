@@ -1,4 +1,4 @@
-"""The command line that starts a program in the sandbox: pure text from a plan.
+"""The command line that starts a program in the sandbox: text from a plan.
 
 As root the outer steps come first: a private mount namespace in which everything that is put in lies under a folder
 that the dropped user can pass (home folders and mktemp's are 0700), then limits, then a user of its own, then
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.embedded.sandbox import confine, relay
+from pipeline.embedded.sandbox.installed import NO_FURTHER_USERS, knows
 
 INSIDE_SERVICES = Path("/services")
 INSIDE_RELAY = Path("/opt/relay.py")
@@ -78,7 +79,9 @@ def bubblewrapped(plan: Plan) -> list[str]:
 def isolation(plan: Plan) -> list[str]:
     """bubblewrap's options that do not depend on what is put in."""
     room = str(plan.memory_mb * 2**20 // TMP_SHARE)
-    options = ["--unshare-all", "--unshare-user", "--disable-userns"]
+    options = ["--unshare-all", "--unshare-user"]
+    if knows(NO_FURTHER_USERS):
+        options.append(NO_FURTHER_USERS)
     options += ["--die-with-parent", "--new-session", "--clearenv"]
     for name, value in plan.variables.items():
         options += ["--setenv", name, value]

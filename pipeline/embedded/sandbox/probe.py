@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from pipeline.embedded.sandbox.cgroups import can_make_groups
 from pipeline.embedded.sandbox.descriptors import filter_descriptor
+from pipeline.embedded.sandbox.installed import NO_FURTHER_USERS, knows
 from pipeline.embedded.sandbox.interpreter import interpreter_mounts
 from pipeline.embedded.sandbox.launch import Plan, bubblewrapped
 from pipeline.embedded.sandbox.users import take_user
@@ -38,7 +39,7 @@ print("apart")
 """
 OF_NAMESPACES = ("network", "view of files", "view of processes", "size of /tmp")
 OWN_USER, CALLS, PROCESSES = "a user of its own", "filter of system calls", "number of processes at every moment"
-MEMORY = "memory at every moment"
+MEMORY, NESTING = "memory at every moment", "no namespaces inside namespaces"
 
 
 class SandboxLevel(NamedTuple):
@@ -58,6 +59,8 @@ def probe() -> SandboxLevel:
     holds = dict.fromkeys(OF_NAMESPACES, not why)
     holds[OWN_USER] = as_root
     holds[CALLS] = not why and has_filter()
+    if not why and not holds[CALLS]:
+        holds[NESTING] = knows(NO_FURTHER_USERS)
     groups = can_make_groups()
     holds[PROCESSES] = groups or tasks_are_countable(apart=not why)
     holds[MEMORY] = groups
