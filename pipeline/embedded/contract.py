@@ -38,11 +38,12 @@ class Service(Message):
 
 
 class Reach(Message):
-    """All that the containers of one action reach."""
+    """All that the containers of one action reach, and how many processes each may have at a time."""
 
     namespace: str
     action: str
     services: tuple[Service, ...]
+    processes: int = Field(default=64, ge=1)
 
 
 class Forward(Message):

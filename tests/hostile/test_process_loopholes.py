@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from support.sandboxes import ran
+from support.sandboxes import Sandbox, in_sandbox, ran
 
+from pipeline.embedded.contract import Reach
 from pipeline.embedded.openwhisk.logs import LEAST_BYTES, LogBuffer
 from pipeline.embedded.sandbox.probe import probe
 from pipeline.embedded.sandbox.system_calls import filter_of_calls
@@ -40,6 +41,15 @@ def main(params):
     with open("/tmp/here", "wb"), open("/dev/shm/here", "wb"), open("/dev/null", "wb") as null:
         null.write(b"1")
     return {"taken": taken}
+"""
+STARTS = """
+import subprocess, time
+def main(params):
+    children = [subprocess.Popen(["/usr/bin/sleep", "20"]) for _ in range(COUNT)]
+    time.sleep(1)
+    for child in children:
+        child.kill()
+    return {"started": len(children)}
 """
 HIDES_MEMORY = """
 import ctypes, os
@@ -79,3 +89,17 @@ def test_newlines_alone_fill_the_log_too() -> None:
     buffer.begin(100 * LEAST_BYTES)
     buffer.feed("stdout", b"\n" * 10_000)
     assert len(buffer._lines) <= 101
+
+
+@in_namespaces
+def test_the_assignment_s_limit_of_processes_is_the_container_s() -> None:
+    async def steps(sandbox: Sandbox) -> None:
+        reach = Reach(namespace="guest", action="action", services=(), processes=4)
+        await sandbox.maker.set_reach(reach)
+        few = await sandbox.run(STARTS.replace("COUNT", "2"), name="few")
+        many = await sandbox.run(STARTS.replace("COUNT", "8"), name="many")
+        assert few.result == {"started": 2}
+        assert many.ended is not None
+        assert many.ended.killed_for == "processes"
+
+    in_sandbox(steps)

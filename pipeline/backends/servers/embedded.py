@@ -81,8 +81,13 @@ class EmbeddedServers:
         return Traffic(counts.requests, counts.bytes_sent, counts.bytes_received, counts.seconds)
 
     def set_reach(self, action: str, services: Sequence[Service]) -> dict[str, str]:
-        reach = Reach(namespace=self.embedded.namespace, action=action, services=tuple(services))
-        return self.embedded.set_reach(reach)
+        checked = self.run.record.checked
+        assert checked is not None, "nothing is invoked before check"
+        processes = checked.assignment.limits.processes
+        namespace = self.embedded.namespace
+        return self.embedded.set_reach(
+            Reach(namespace=namespace, action=action, services=tuple(services), processes=processes)
+        )
 
     def usage(self) -> Sequence[Usage]:
         return self.embedded.usage()
@@ -104,5 +109,3 @@ class EmbeddedServers:
 
 def opened(keys: StoreKeys, bucket: str) -> Bucket:
     return connect(keys.endpoint, keys.access_key, keys.secret_key, bucket)
-
-

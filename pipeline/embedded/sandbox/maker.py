@@ -27,8 +27,8 @@ from pipeline.settings import Isolation
 
 LOOK_S = 0.1
 STAND_S = 60.0
-PROCESSES, TASKS = 64, 192
-"""At a time in one container; tasks are threads, of all processes."""
+THREADS_EACH = 3
+"""Of each process that a container may have; the limit is on their sum."""
 KIND = "python:3"
 """Code actions of a managed kind run in the image that is installed under this reference."""
 
@@ -46,10 +46,10 @@ class ProcessMaker:
         self.note = note
         self.level = probe()
         self.apart = self.level.isolation is Isolation.NAMESPACES
-        self.tasks = TASKS if tasks_are_countable(apart=self.apart) else 0
+        self.countable = tasks_are_countable(apart=self.apart)
         self.containers: dict[str, ProcessContainer] = {}
         self.users: set[int] = set()
-        self.reaches: dict[tuple[str, str], tuple[Service, ...]] = {}
+        self.reaches: dict[tuple[str, str], Reach] = {}
         self.listeners = Listeners()
         self.watching: asyncio.Task[None] | None = None
         remove_leftovers()
@@ -60,13 +60,14 @@ class ProcessMaker:
     async def create(self, spec: ContainerSpec) -> ProcessContainer:
         """Returns when the sandbox stands and its program begins: what fails before is never the student's fault."""
         image = self.image(spec.image or KIND)
-        services = self.reaches.get((spec.namespace, spec.action), ())
+        key = (spec.namespace, spec.action)
+        reach = self.reaches.get(key) or Reach(namespace=spec.namespace, action=spec.action, services=())
         if self.watching is None:
             self.watching = asyncio.create_task(self.watch())
         started, told = os.pipe()
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, started)
-            container = await self.begun(spec, image, services, told)
+            container = await self.begun(spec, image, reach, told)
             try:
                 stood = await stands(started, STAND_S)
                 said = "" if stood else " ".join(line.text for line in await container.logs(1.0))
@@ -80,10 +81,9 @@ class ProcessMaker:
                 raise NoContainerError(f"the sandbox could not be made: {said or 'it ended without a word'}")
         return container
 
-    async def begun(
-        self, spec: ContainerSpec, image: ProcessImage, services: tuple[Service, ...], told: int
-    ) -> ProcessContainer:
+    async def begun(self, spec: ContainerSpec, image: ProcessImage, reach: Reach, told: int) -> ProcessContainer:
         """Makes what belongs to the container and starts it; what fails leaves nothing."""
+        tasks = reach.processes * THREADS_EACH
         path = self.sockets / f"act-{spec.name[-24:]}"
         with contextlib.ExitStack() as passed, contextlib.ExitStack() as failed:
             passed.callback(os.close, told)
@@ -99,11 +99,12 @@ class ProcessMaker:
                 stage = make_stage() if self.apart and user is not None else None
                 if stage is not None:
                     failed.callback(stage.rmdir)
-                cgroup = make_cgroup(spec.name, spec.memory_mb, TASKS)
+                cgroup = make_cgroup(spec.name, spec.memory_mb, tasks)
                 if cgroup is not None:
                     failed.callback(cgroup.remove)
                 given = Given(listener.fileno(), told, calls, user.number if user else None, stage, cgroup)
-                made = plan(spec, image, services, given, tasks=self.tasks, apart=self.apart)
+                counted = tasks if self.countable else 0
+                made = plan(spec, image, reach.services, given, tasks=counted, apart=self.apart)
                 command = bubblewrapped(made) if self.apart else reduced(made)
                 open_ones = (listener.fileno(), told) if calls is None else (listener.fileno(), told, calls)
                 process = await start(command, open_ones)
@@ -117,7 +118,8 @@ class ProcessMaker:
             if stage is not None:
                 freed.append(stage.rmdir)
             failed.pop_all()
-        return self.contain(spec, process, path, cgroup, freed, ours=self.ours(services))
+        bounds = Bounds(spec.memory_mb, reach.processes, self.ours(reach.services))
+        return self.contain(spec, process, path, cgroup, freed, bounds)
 
     def contain(
         self,
@@ -126,10 +128,8 @@ class ProcessMaker:
         path: Path,
         cgroup: Cgroup | None,
         freed: list[Callable[[], None]],
-        *,
-        ours: int,
+        bounds: Bounds,
     ) -> ProcessContainer:
-        bounds = Bounds(spec.memory_mb, PROCESSES, ours)
         watch = Watch(spec.name, process.pid, bounds, cgroup, apart=self.apart)
 
         def free() -> None:
@@ -171,7 +171,7 @@ class ProcessMaker:
 
     async def set_reach(self, reach: Reach) -> dict[str, str]:
         """What containers made from now on reach; those that are there keep what they have."""
-        self.reaches[reach.namespace, reach.action] = reach.services
+        self.reaches[reach.namespace, reach.action] = reach
         if not self.apart:
             return {service.name: await self.listeners.open(service.socket) for service in reach.services}
         for service in reach.services:
