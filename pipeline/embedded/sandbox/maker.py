@@ -27,8 +27,8 @@ from pipeline.settings import Isolation
 
 LOOK_S = 0.1
 STAND_S = 60.0
-THREADS_EACH = 3
-"""Of each process that a container may have; the limit is on their sum."""
+THREADS, THREADS_EACH = 64, 2
+"""Of one container, and more for each process that it may have: the limit is on the sum over its processes."""
 KIND = "python:3"
 """Code actions of a managed kind run in the image that is installed under this reference."""
 
@@ -83,7 +83,7 @@ class ProcessMaker:
 
     async def begun(self, spec: ContainerSpec, image: ProcessImage, reach: Reach, told: int) -> ProcessContainer:
         """Makes what belongs to the container and starts it; what fails leaves nothing."""
-        tasks = reach.processes * THREADS_EACH
+        tasks = THREADS + THREADS_EACH * reach.processes
         path = self.sockets / f"act-{spec.name[-24:]}"
         with contextlib.ExitStack() as passed, contextlib.ExitStack() as failed:
             passed.callback(os.close, told)
