@@ -58,7 +58,7 @@ class Action:
                 future.set_result(work())
             except BaseException as error:
                 traceback.print_exc()
-                future.set_result(Answer.error(500, f"the runner failed: {type(error).__name__}"))
+                future.set_result(Answer.error(500, f"infrastructure: the runner failed: {type(error).__name__}"))
 
     def answer(self, path: str, message: Any) -> Answer:
         """One request, from any thread."""
@@ -105,7 +105,7 @@ class Action:
             return Answer.of(200, error.answer())
         except Exception as error:
             traceback.print_exc()
-            return Answer.error(200, f"the runner failed: {type(error).__name__}: {str(error)[:300]}")
+            return Answer.error(200, f"infrastructure: the runner failed: {type(error).__name__}: {str(error)[:300]}")
         finally:
             self.logs.end_activation()
 

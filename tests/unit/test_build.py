@@ -116,3 +116,16 @@ def test_the_copy_of_the_runner_is_made_once(tmp_path: Path) -> None:
     assert (folder / "runner" / "__init__.py").exists()
     assert copy_of_runner(tmp_path) == (folder, digest)
     assert [path.name for path in (tmp_path / "runners").iterdir()] == [digest]
+
+
+def test_the_base_has_what_extras_of_its_packages_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyPI's torch asks for `cuda-toolkit[cudart]`, and only the extra names the library that it loads."""
+    needs = {"framework": ["toolkit[runtime]"], "toolkit": ["library; extra == 'runtime'", "unasked; extra == 'all'"]}
+    for name, required in (needs | {"library": []}).items():
+        folder = tmp_path / f"{name}-1.0.dist-info"
+        folder.mkdir()
+        lines = [f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0", *(f"Requires-Dist: {one}" for one in required)]
+        (folder / "METADATA").write_text("\n".join(lines) + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert set(closure(("framework",))) == {"framework", "toolkit", "library"}

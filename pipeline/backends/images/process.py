@@ -108,21 +108,25 @@ class ProcessImages:
 
 
 def closure(roots: tuple[str, ...]) -> dict[str, importlib.metadata.Distribution]:
-    """The installed distributions that `roots` need, themselves included, by normalised name."""
+    """The installed distributions that `roots` need, themselves and their extras included, by normalised name."""
     found: dict[str, importlib.metadata.Distribution] = {}
-    waiting = list(roots)
+    waiting = [(root, "") for root in roots]
+    seen: set[tuple[str, str]] = set()
     while waiting:
-        name = canonicalize_name(waiting.pop())
-        if name in found:
+        name, extra = waiting.pop()
+        name = canonicalize_name(name)
+        if (name, extra) in seen:
             continue
+        seen.add((name, extra))
         try:
             found[name] = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
             raise InfrastructureError(
                 f"the base needs {name}, which is not installed", hint="run `make setup`"
             ) from None
-        needed = (Requirement(line) for line in found[name].requires or [])
-        waiting += [one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
+        for needed in (Requirement(line) for line in found[name].requires or []):
+            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                waiting += [(needed.name, one) for one in ("", *sorted(needed.extras))]
     return dict(sorted(found.items()))
 
 
