@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from pathlib import Path
 
 CHUNK = 256 * 1024
+CONNECTIONS = 64
+"""Of each service at a time: one more is ended at once."""
 
 
 class Listeners:
@@ -14,13 +17,21 @@ class Listeners:
 
     def __init__(self) -> None:
         self.servers: dict[Path, asyncio.Server] = {}
+        self.open_ones: Counter[Path] = Counter()
 
     async def open(self, target: Path) -> str:
         """host:port on the loopback."""
         if target not in self.servers:
 
             async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                await pass_on(reader, writer, target)
+                if self.open_ones[target] >= CONNECTIONS:
+                    writer.close()
+                    return
+                self.open_ones[target] += 1
+                try:
+                    await pass_on(reader, writer, target)
+                finally:
+                    self.open_ones[target] -= 1
 
             self.servers[target] = await asyncio.start_server(connected, "127.0.0.1", 0)
         host, port = self.servers[target].sockets[0].getsockname()[:2]
