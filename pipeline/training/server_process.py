@@ -13,6 +13,7 @@ import psutil
 from pydantic import SecretStr
 
 from pipeline.backends.servers import StoreAccess
+from pipeline.embedded.sockets import remove_socket_folder, socket_folder
 from pipeline.errors import InfrastructureError
 from pipeline.files import write_json
 from pipeline.run import Run
@@ -37,19 +38,22 @@ class ServerProcess:
         self.memory = memory
         self.access = access
         self.folder = run.private / "parameter-server"
-        self.socket = self.folder / "workers.sock"
-        self.control = ControlClient(self.folder / "control.sock")
+        self.socket: Path
+        self.control: ControlClient
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> ServerProcess:
         end_recorded(self.memory)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o711)
+        self.folder.chmod(0o700)
+        sockets = socket_folder(self.folder)
+        self.socket, control = sockets / "workers.sock", sockets / "control.sock"
+        self.control = ControlClient(control)
         ready = self.folder / "ready.json"
-        for leftover in (ready, self.socket, self.folder / "control.sock"):
+        for leftover in (ready, self.socket, control):
             leftover.unlink(missing_ok=True)
         config = self.folder / "config.json"
-        write_json(config, as_json(self.settings(ready)), mode=0o600)
+        write_json(config, as_json(self.settings(ready, control)), mode=0o600)
         with (self.folder / "server.log").open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.training.server", "--config", str(config)],
@@ -67,12 +71,13 @@ class ServerProcess:
         end_recorded(self.memory)
         if self.process is not None:
             self.process.wait()
+        remove_socket_folder(self.folder)
 
-    def settings(self, ready: Path) -> ServerSettings:
+    def settings(self, ready: Path, control: Path) -> ServerSettings:
         assignment, job = checked(self.run)
         return ServerSettings(
             socket=self.socket,
-            control_socket=self.folder / "control.sock",
+            control_socket=control,
             ready_file=ready,
             grants=tuple(grant(worker) for worker in self.memory.state.workers),
             shards=job.workers,
