@@ -19,7 +19,7 @@ from pipeline.training.execution import Memory, WorkerState, new_token
 from pipeline.training.hostload import HostLoad
 from pipeline.training.material import checked, prepare
 from pipeline.training.prediction import STORE_PORT, Predictor, planned
-from pipeline.training.server_process import ServerProcess
+from pipeline.training.server_process import ServerProcess, end_recorded
 
 SERVER_PORT = 29500
 FORWARDED_BYTES = 4 * 2**30
@@ -66,6 +66,7 @@ class Train:
                 parameters=lambda worker: self.parameters(run, backends, memory, worker, addresses),
                 status=server.status,
                 lost=lambda worker: server.lost(worker.number),
+                absent=lambda worker: server.absent(worker.number),
                 pool=servers.pool,
                 listener=listener,
                 log=log,
@@ -116,6 +117,10 @@ class Train:
 
     def collect(self, run: Run, backends: Backends, log: StageLog) -> None:
         collect_training(run, backends, log)
+
+    def release(self, run: Run) -> None:
+        if run.execution_file.exists():
+            end_recorded(Memory(run))
 
 
 def restart_workers(memory: Memory, count: int) -> None:

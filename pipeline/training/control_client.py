@@ -42,6 +42,10 @@ class ControlClient:
         removed: list[str] = self.call("POST", "/control/lost", {"worker": worker, "shard": shard})["removed"]
         return removed
 
+    def absent(self, shard: int) -> None:
+        """Says that nobody comes for a shard for now: barriers go on without it."""
+        self.call("POST", "/control/absent", {"shard": shard})
+
     def checkpoint(self) -> int:
         """Keeps a checkpoint now; its version, which is durable."""
         return int(self.call("POST", "/control/checkpoint", {})["version"])

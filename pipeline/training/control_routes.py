@@ -44,6 +44,17 @@ def make_control_app(server: ParameterServer) -> Flask:
             server.changed.notify_all()
         return reply(200, f"{len(gone)} workers removed", removed=[one.id for one in gone])
 
+    def absent() -> Response:
+        """A shard whose worker waits for room: barriers go on without it until it comes."""
+        asked = request.get_json(silent=True) or {}
+        with server.changed:
+            for shard in server.members.shards.values():
+                if shard.number == asked.get("shard") and shard.worker is None:
+                    shard.expected_until = 0.0
+            server.update_when_due()
+            server.changed.notify_all()
+        return reply(200, "not waited for")
+
     def checkpoint() -> Response:
         last = server.snapshot()
         server.writer.now(last)
@@ -54,7 +65,7 @@ def make_control_app(server: ParameterServer) -> Flask:
         return reply(200, "finished", version=version, initial=INITIAL, final=FINAL)
 
     app.add_url_rule("/control/status", view_func=status)
-    for view in (score, lost, checkpoint, finish):
+    for view in (score, lost, absent, checkpoint, finish):
         app.add_url_rule(f"/control/{view.__name__}", view_func=view, methods=["POST"])
     add_error_handlers(app, server)
     return app

@@ -33,7 +33,8 @@ class Coordinator:
     """Everything that training needs, put together by `pipeline.jobs.train`.
 
     `parameters` gives the invocation parameters of a worker, with fresh URLs each time; `status` asks the parameter
-    server; `lost` tells it that a worker is dead; `pool` asks the embedded server for its queue.
+    server; `lost` tells it that a worker is dead, `absent` that one waits for room; `pool` asks the embedded
+    server for its queue.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Coordinator:
         parameters: Callable[[WorkerState], Mapping[str, Any]],
         status: Callable[[], ServerStatus],
         lost: Callable[[WorkerState], None],
+        absent: Callable[[WorkerState], None],
         pool: Callable[[], Pool | None],
         listener: Listener,
         log: StageLog,
@@ -57,6 +59,7 @@ class Coordinator:
         self.parameters = parameters
         self.status = status
         self.lost = lost
+        self.absent = absent
         self.pool = pool
         self.listener = listener
         self.log = log
@@ -108,6 +111,7 @@ class Coordinator:
         reason = self.queued(worker)
         if reason:
             self.name_state(worker, f"queued: {reason}")
+            self.absent(worker)
         elif waited > self.limits.start_s and shard.steps == worker.steps_at_invocation:
             self.name_state(worker, f"not started within {self.limits.start_s:.0f} s")
         if not reason and waited > self.limits.start_s + self.limits.timeout_s + LOST_AFTER_S:

@@ -120,6 +120,9 @@ class ServerProcess:
     def lost(self, worker: int) -> None:
         self.control.lost(worker=str(worker))
 
+    def absent(self, shard: int) -> None:
+        self.control.absent(shard)
+
     def versions(self) -> list[tuple[str, int, str]]:
         """(name, version, key) of the initial, the scored and the final parameters. Ends the training."""
         _, job = checked(self.run)

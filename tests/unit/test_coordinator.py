@@ -42,6 +42,7 @@ class Script:
     invocations: list[tuple[int, str]] = field(default_factory=list)
     records: dict[str, Activation | None] = field(default_factory=dict)
     lost: list[int] = field(default_factory=list)
+    absent: list[int] = field(default_factory=list)
     queue: list[QueueEntry] = field(default_factory=list)
 
     def invoke(self, name: str, parameters: Mapping[str, Any]) -> str:
@@ -97,6 +98,7 @@ def train(memory: Memory, script: Script, monkeypatch: pytest.MonkeyPatch, **lim
         parameters=lambda worker: {"id": str(worker.number)},
         status=script.status,
         lost=lambda worker: script.lost.append(worker.number),
+        absent=lambda worker: script.absent.append(worker.number),
         pool=script.pool,
         listener=Silent(),
         log=lambda _text: None,
@@ -197,6 +199,8 @@ def test_a_queued_worker_is_named_with_the_reason(memory: Memory, monkeypatch: p
     train(memory, script, monkeypatch)
 
     assert memory.state.notes == ("worker-0 queued: pool is full",)
+    assert set(script.absent) == {0}, "the barrier is told not to wait for it"
+    assert script.lost == []
 
 
 def test_the_time_of_the_whole_training_is_limited(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
