@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from pipeline.errors import InfrastructureError
+
+FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota of disk space is used up"}
 
 
 def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> None:
@@ -42,3 +47,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def machine_fault(error: OSError) -> InfrastructureError:
+    """What the system refused, in words for a person: a full disk, a folder that cannot be written to."""
+    where = f": {error.filename}" if error.filename else ""
+    if error.errno in FULL:
+        return InfrastructureError(f"{FULL[error.errno]}{where}", hint="make room there, then `pipeline resume`")
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return InfrastructureError(f"{error.strerror}{where}", hint="let this user write there, or name another --out")
+    return InfrastructureError(f"the system refused something: {error.strerror or error}{where}", hint="tell the staff")

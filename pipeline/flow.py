@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from threading import Thread
+from typing import Any
 
 from pipeline.backends import Backends
 from pipeline.errors import AbortedError, InfrastructureError, Outcome, PipelineError, UsageError
+from pipeline.files import machine_fault
+from pipeline.jobs import kind
 from pipeline.listener import Listener, StageLog
-from pipeline.lock import exclusive, held, interruptible, stop_holder
+from pipeline.lock import exclusive, interruptible, stop_holder, undisturbed
 from pipeline.reporting.plots import preload
 from pipeline.run import STAGE_NAMES, Run, StageRecord, Status
 from pipeline.stages.build import build
@@ -26,6 +31,8 @@ from pipeline.stages.report import report
 Stage = Callable[[Run, Backends, StageLog], None]
 
 FINAL = {Outcome.PASSED, Outcome.FAILED, Outcome.LIMIT, Outcome.COURSE, Outcome.SUPERSEDED}
+UNSETTLED = {Status.PENDING, Status.RUNNING}
+RESUME_HINT = "`pipeline resume` goes on with it"
 
 
 def stages(listener: Listener) -> dict[str, Stage]:
@@ -42,10 +49,8 @@ def stages(listener: Listener) -> dict[str, Stage]:
 
 def walk(run: Run, backends: Backends, listener: Listener) -> Outcome:
     """Takes a run through all stages that are not done yet; its outcome."""
-    with exclusive(run.in_use_file), interruptible():
-        for name in STAGE_NAMES[:-1]:
-            walk_stage(name, run, backends, listener)
-        return finish(run, backends, listener)
+    with working_on(run):
+        return to_the_end(run, backends, listener)
 
 
 def stage(name: str, run: Run, backends: Backends, listener: Listener) -> Outcome | None:
@@ -55,10 +60,10 @@ def stage(name: str, run: Run, backends: Backends, listener: Listener) -> Outcom
     """
     if name not in STAGE_NAMES:
         raise UsageError(f"there is no stage {name!r}", hint=f"the stages are {', '.join(STAGE_NAMES)}")
-    with exclusive(run.in_use_file), interruptible():
+    with working_on(run):
         if name == "report":
             return finish(run, backends, listener)
-        waiting = next((s.name for s in run.record.stages if s.status in {Status.PENDING, Status.RUNNING}), name)
+        waiting = next((one.name for one in run.record.stages if one.status in UNSETTLED), name)
         if STAGE_NAMES.index(waiting) < STAGE_NAMES.index(name) and run.record.outcome is None:
             raise UsageError(f"stage {name} comes after {waiting}", hint=f"first `pipeline stage {waiting}`")
         walk_stage(name, run, backends, listener)
@@ -67,24 +72,53 @@ def stage(name: str, run: Run, backends: Backends, listener: Listener) -> Outcom
 
 def resume(run: Run, backends: Backends, listener: Listener) -> Outcome:
     """Goes on with a run that was killed, stopped, or failed for a reason that was not the student's."""
-    if run.record.outcome in FINAL:
-        return run.record.outcome
-    with exclusive(run.in_use_file):
-        if run.record.outcome is not None or any(one.status is not Status.DONE for one in run.record.stages):
+    with working_on(run):
+        record = run.record
+        if record.outcome in FINAL and record.stage("report").status is Status.DONE:
+            return record.outcome
+        if record.outcome not in FINAL:
             reopen(run)
-    return walk(run, backends, listener)
+        return to_the_end(run, backends, listener)
 
 
 def cancel(run: Run, backends: Backends, listener: Listener) -> Outcome:
     """Stops a run, wherever it is: its processes end, the pool is free, the actions are gone. Harmless twice."""
-    if held(run.in_use_file) and stop_holder(run.in_use_file):
-        return Run.open(run.folder).record.outcome or Outcome.ABORTED
-    with exclusive(run.in_use_file):
+    stop_holder(run.in_use_file)
+    with working_on(run):
+        if run.record.stage("report").status is Status.DONE:
+            clean_up(run, backends)
+            return run.record.outcome or Outcome.INFRASTRUCTURE
         if run.record.outcome is None:
-            run.update(outcome=Outcome.ABORTED, reason="cancelled", hint="`pipeline resume` goes on with it")
-            return finish(run, backends, listener)
-        clean_up(run, backends)
-        return run.record.outcome
+            run.update(outcome=Outcome.ABORTED, reason="cancelled", hint=RESUME_HINT)
+        return finish(run, backends, listener)
+
+
+@contextmanager
+def working_on(run: Run) -> Iterator[None]:
+    """Holds the run, and reads its record anew: another process may have worked on it meanwhile.
+
+    Raises UsageError where one still does, InfrastructureError where the run's folder cannot be written to.
+    """
+    try:
+        with exclusive(run.in_use_file), interruptible():
+            run.reload()
+            yield
+    except OSError as error:
+        raise machine_fault(error) from error
+
+
+def to_the_end(run: Run, backends: Backends, listener: Listener) -> Outcome:
+    """The stages that are not settled yet, then the report. A failure that was final before is not tried again."""
+    over = run.record.outcome is not None
+    try:
+        for name in STAGE_NAMES[:-1]:
+            if not over or run.record.stage(name).status in UNSETTLED:
+                walk_stage(name, run, backends, listener)
+    except BaseException:  # such as a full disk, on which no record can be kept
+        with suppress(PipelineError, OSError), undisturbed():
+            clean_up(run, backends)
+        raise
+    return finish(run, backends, listener)
 
 
 def reopen(run: Run) -> None:
@@ -96,29 +130,55 @@ def reopen(run: Run) -> None:
 
 
 def walk_stage(name: str, run: Run, backends: Backends, listener: Listener) -> None:
-    """One stage with its record, its log and its share of the outcome. Raises nothing: the record says it."""
+    """One stage with its record, its log and its share of the outcome. What goes wrong in it, the record says.
+
+    Raises OSError where no record can be kept.
+    """
     if run.record.stage(name).status is Status.DONE:
         listener.stage_ended(run.record.stage(name))
         return
+    begun = time.monotonic()
+    try:
+        fault = attempt(name, run, backends, listener)
+        ended = ending(name, fault, time.monotonic() - begun)
+        settle(run, ended, fault, listener)
+    except AbortedError as error:  # it came between the stage and its record
+        settle(run, ending(name, error, time.monotonic() - begun), error, listener)
+
+
+def attempt(name: str, run: Run, backends: Backends, listener: Listener) -> PipelineError | Skipped | None:
+    """What kept the stage from being done."""
     if run.record.outcome is not None and not needed_after_failure(name, run):
-        reason = f"not reached: {run.record.outcome}"
-        settle(run, StageRecord(name=name, status=Status.SKIPPED, reason=reason), listener)
-        return
+        return Skipped(f"not reached: {run.record.outcome}")
     run.update_stage(StageRecord(name=name, status=Status.RUNNING))
     listener.stage_started(name)
-    begun = time.monotonic()
-    reason, status = "", Status.DONE
     try:
         stages(listener)[name](run, backends, stage_log(name, run, listener))
     except PipelineError as error:
-        reason, status = error.message, Status.FAILED
-        blame(run, error)
-    except Exception as error:  # whatever it is, it must not become a student's failure
-        reason, status = f"{type(error).__name__}: {error}", Status.FAILED
+        return error
+    except OSError as error:
         keep_traceback(name, run)
-        blame(run, InfrastructureError(f"a fault of the pipeline itself in {name}: {reason}", hint="tell the staff"))
-    ended = StageRecord(name=name, status=status, seconds=round(time.monotonic() - begun, 3), reason=reason)
-    settle(run, ended, listener)
+        return machine_fault(error)
+    except Exception as error:  # whatever it is, it must not become a student's failure
+        keep_traceback(name, run)
+        reason = f"a fault of the pipeline itself in {name}: {type(error).__name__}: {error}"
+        return InfrastructureError(reason, hint="tell the staff")
+    return None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Why a stage was not tried."""
+
+    message: str
+
+
+def ending(name: str, fault: PipelineError | Skipped | None, seconds: float) -> StageRecord:
+    if fault is None:
+        return StageRecord(name=name, status=Status.DONE, seconds=round(seconds, 3))
+    if isinstance(fault, Skipped):
+        return StageRecord(name=name, status=Status.SKIPPED, reason=fault.message)
+    return StageRecord(name=name, status=Status.FAILED, seconds=round(seconds, 3), reason=fault.message)
 
 
 def needed_after_failure(name: str, run: Run) -> bool:
@@ -126,37 +186,45 @@ def needed_after_failure(name: str, run: Run) -> bool:
     return name == "report" or (name == "collect" and run.record.stage("execute").status is Status.FAILED)
 
 
-def settle(run: Run, ended: StageRecord, listener: Listener) -> None:
-    run.update_stage(ended)
+def settle(run: Run, ended: StageRecord, fault: PipelineError | Skipped | None, listener: Listener) -> None:
+    """Writes down how a stage ended and whose fault it was, in one step: a kill leaves both or neither."""
+    blamed = blame(run, fault) if isinstance(fault, PipelineError) else {}
+    run.update_stage(ended, **blamed)
     listener.stage_ended(ended)
 
 
+def blame(run: Run, error: PipelineError) -> dict[str, Any]:
+    """The part of the record that says whose fault it was: the first failure stands, an abort is never a student's."""
+    if run.record.outcome is not None and not isinstance(error, AbortedError):
+        return {}
+    faults = tuple(str(fault) for fault in error.faults)
+    return {"outcome": error.outcome, "reason": error.message, "hint": error.hint, "faults": faults}
+
+
 def finish(run: Run, backends: Backends, listener: Listener) -> Outcome:
-    """Frees what the run holds, then reports. A run that reaches its end without an outcome is infrastructure's."""
-    try:
-        clean_up(run, backends)
-    except (PipelineError, OSError):
-        keep_traceback("clean-up", run)
-    walk_stage("report", run, backends, listener)
-    if run.record.outcome is None:
-        blame(run, InfrastructureError("the run ended without an outcome", hint="`pipeline resume` goes on with it"))
+    """Frees what the run holds, then reports; no signal stops it. A run without an outcome is infrastructure's."""
+    with undisturbed():
+        try:
+            clean_up(run, backends)
+        except (PipelineError, OSError):
+            keep_traceback("clean-up", run)
+        walk_stage("report", run, backends, listener)
+        if run.record.outcome is None:
+            run.update(**blame(run, InfrastructureError("the run ended without an outcome", hint=RESUME_HINT)))
     return run.record.outcome or Outcome.INFRASTRUCTURE
 
 
 def clean_up(run: Run, backends: Backends) -> None:
     """Ends the run's processes and servers and deletes its actions."""
-    if not run.servers_file.exists():
+    if run.record.checked is not None:
+        kind(run.record.checked.job.kind).release(run)
+    if not backends.servers.started():
         return
-    backends.servers.cancel()
-    unregister(run, backends)
-    backends.servers.stop()
-
-
-def blame(run: Run, error: PipelineError) -> None:
-    """Writes down whose fault it was; the first failure stands, and an abort is never a student's failure."""
-    if run.record.outcome is None or isinstance(error, AbortedError):
-        faults = tuple(str(fault) for fault in error.faults)
-        run.update(outcome=error.outcome, reason=error.message, hint=error.hint, faults=faults)
+    try:
+        backends.servers.cancel()
+        unregister(run, backends)
+    finally:
+        backends.servers.stop()
 
 
 def stage_log(name: str, run: Run, listener: Listener) -> StageLog:

@@ -7,26 +7,29 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 
 import psutil
 
-from pipeline.errors import AbortedError, UsageError
+from pipeline.errors import AbortedError, InfrastructureError, UsageError
+
+STOP_S = 120.0
+PROBE_S = 0.5
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Holds the lock of a run's folder. Raises UsageError where another process holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not taken(file):
             raise UsageError(
                 f"another process works on {path.parent.parent}", hint="wait for it, or stop it with `pipeline cancel`"
-            ) from None
+            )
         file.truncate(0)
         json.dump({"pid": os.getpid(), "started": psutil.Process().create_time()}, file)
         file.flush()
@@ -36,21 +39,49 @@ def exclusive(path: Path) -> Iterator[None]:
             file.truncate(0)
 
 
-def stop_holder(path: Path, *, wait_s: float = 60.0) -> bool:
-    """Asks the process that holds the lock to stop and waits for it; False where none holds it."""
-    if not held(path):
-        return False
-    try:
-        holder = json.loads(path.read_text() or "{}")
-        process = psutil.Process(int(holder["pid"]))
-        if abs(process.create_time() - float(holder["started"])) < 1:
-            process.send_signal(signal.SIGTERM)
-    except (OSError, ValueError, KeyError, psutil.Error):
-        pass
-    deadline = time.monotonic() + wait_s
-    while held(path) and time.monotonic() < deadline:
+def taken(file: IO[str]) -> bool:
+    """Takes the lock; tries for a moment, since whoever asks whether it is held holds it then."""
+    deadline = time.monotonic() + PROBE_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
+
+
+def stop_holder(path: Path, *, wait_s: float = STOP_S) -> None:
+    """Asks the process that holds the lock to stop, and returns when none holds it.
+
+    Raises InfrastructureError where it does not stop.
+    """
+    deadline, asked = time.monotonic() + wait_s, False
+    while held(path):
+        process = holder(path)
+        if process is not None and not asked:
+            with suppress(psutil.Error):
+                process.send_signal(signal.SIGTERM)
+            asked = True
+        if time.monotonic() > deadline:
+            number = process.pid if process else "?"
+            raise InfrastructureError(
+                f"process {number}, which works on the run, did not stop within {wait_s:.0f} s",
+                hint=f"`kill -9 {number}`, then `pipeline cancel` again",
+            )
         time.sleep(0.1)
-    return not held(path)
+
+
+def holder(path: Path) -> psutil.Process | None:
+    """The process that says in the file that it holds the lock; it says so a moment after it has it."""
+    try:
+        told = json.loads(path.read_text() or "{}")
+        process = psutil.Process(int(told["pid"]))
+        return process if abs(process.create_time() - float(told["started"])) < 1 else None
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return None
 
 
 def held(path: Path) -> bool:
@@ -67,16 +98,35 @@ def held(path: Path) -> bool:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turns the first SIGINT or SIGTERM into AbortedError, so that a run ends in order; ignores further ones."""
+    """Turns the first signal to stop into AbortedError, so that a run ends in order; further ones do nothing."""
 
     def stop(number: int, _frame: object) -> None:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_IGN)
+        for each in STOPPING:
+            signal.signal(each, ignore)
         raise AbortedError(f"stopped by {signal.Signals(number).name}", hint="`pipeline resume` goes on with it")
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    with handling(stop):
+        yield
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Signals to stop do nothing meanwhile: what runs here is the end already."""
+    with handling(ignore):
+        yield
+
+
+@contextmanager
+def handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Takes signals to stop; not SIGHUP where it is ignored, as under nohup."""
+    taken_over = [one for one in STOPPING if one is not signal.SIGHUP or signal.getsignal(one) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in taken_over}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+def ignore(_number: int, _frame: object) -> None:
+    """In place of SIG_IGN, which every program that is started meanwhile would inherit."""

@@ -188,9 +188,14 @@ class Run:
         self.record = self.record.model_copy(update=changes)
         self.save()
 
-    def update_stage(self, stage: StageRecord) -> None:
+    def update_stage(self, stage: StageRecord, **changes: Any) -> None:
+        """Replaces a stage's record, and with it other parts."""
         at = STAGE_NAMES.index(stage.name)
-        self.update(stages=(*self.record.stages[:at], stage, *self.record.stages[at + 1 :]))
+        self.update(stages=(*self.record.stages[:at], stage, *self.record.stages[at + 1 :]), **changes)
+
+    def reload(self) -> None:
+        """Takes the record from disk, as another process may have left it."""
+        self.record = Run.open(self.folder).record
 
     def save(self) -> None:
         write_json(self.record_file, self.record.model_dump(mode="json"))

@@ -20,6 +20,10 @@ class Kind(Protocol):
         """Brings logs and figures into the run's folder."""
         ...
 
+    def release(self, run: Run) -> None:
+        """Ends what the job started beside the servers and a kill left running. Harmless where there is nothing."""
+        ...
+
 
 def kind(name: str) -> Kind:
     """The kind of that name; settings have refused every other name before."""

@@ -13,6 +13,7 @@ import psutil
 from pydantic import SecretStr
 
 from pipeline.backends.servers import StoreAccess
+from pipeline.embedded.processes import bound_to_parent
 from pipeline.embedded.sockets import remove_socket_folder, socket_folder
 from pipeline.errors import InfrastructureError
 from pipeline.files import write_json
@@ -31,7 +32,10 @@ NO_LOSSES = 2**53
 
 
 class ServerProcess:
-    """Starts the server on entering, from its newest checkpoint where there is one; ends it on leaving."""
+    """Starts the server on entering, from its newest checkpoint where there is one; ends it on leaving.
+
+    A coordinator that is killed takes the server with it: nobody else could use it, and it would stay for ever.
+    """
 
     def __init__(self, run: Run, memory: Memory, access: StoreAccess) -> None:
         self.run = run
@@ -56,7 +60,7 @@ class ServerProcess:
         write_json(config, as_json(self.settings(ready, control)), mode=0o600)
         with (self.folder / "server.log").open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.training.server", "--config", str(config)],
+                bound_to_parent([sys.executable, "-m", "pipeline.training.server", "--config", str(config)]),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from pipeline import flow
 from pipeline.errors import CourseError, InfrastructureError, LimitError, Outcome, SubmissionError, UsageError
 from pipeline.listener import Silent
 from pipeline.lock import exclusive
-from pipeline.run import STAGE_NAMES, Record, Request, Run, Status
+from pipeline.run import STAGE_NAMES, Record, Request, Run, StageRecord, Status
 from pipeline.settings import Course
 
 Walked = list[str]
@@ -29,6 +30,9 @@ class Servers:
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_: self.calls.append(name)
+
+    def started(self) -> bool:
+        return True
 
 
 class Backends:
@@ -69,7 +73,7 @@ def walked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return {"order": order, "special": special}
 
 
-def failing(error: Exception) -> Callable[[Run], None]:
+def failing(error: BaseException) -> Callable[[Run], None]:
     def stage(_run: Run) -> None:
         raise error
 
@@ -139,7 +143,7 @@ def test_resume_does_not_repeat_what_is_done(run: Run, walked: dict[str, Any]) -
 
 
 def test_resume_after_a_kill_goes_on_with_the_stage_that_ran(run: Run, walked: dict[str, Any]) -> None:
-    walked["special"]["build"] = failing(SystemExit())  # type: ignore[arg-type]
+    walked["special"]["build"] = failing(SystemExit())
     with pytest.raises(SystemExit):
         walk(run)
     walked["order"].clear()
@@ -199,11 +203,78 @@ def test_cancel_marks_and_reports_and_a_second_time_is_harmless(run: Run, walked
 
 
 def test_cleaning_up_frees_the_servers(run: Run, walked: dict[str, Any]) -> None:
-    run.servers_file.write_text("{}")
     backends = Backends()
     flow.walk(run, backends, Silent())  # type: ignore[arg-type]
 
     assert backends.servers.calls == ["cancel", "stop"]
+
+
+def test_servers_are_stopped_also_when_they_do_not_answer(run: Run, walked: dict[str, Any]) -> None:
+    backends = Backends()
+    backends.servers.cancel = lambda: failing(InfrastructureError("no answer"))(run)  # type: ignore[attr-defined]
+
+    assert flow.walk(run, backends, Silent()) is Outcome.PASSED  # type: ignore[arg-type]
+    assert backends.servers.calls == ["stop"]
+
+
+def test_a_failure_killed_before_its_report_gets_it_by_resume(run: Run, walked: dict[str, Any]) -> None:
+    walked["special"] |= {"execute": failing(SubmissionError("yours")), "report": failing(SystemExit())}
+    with pytest.raises(SystemExit):
+        walk(run)
+    walked["order"].clear()
+    walked["special"].clear()
+    backends = Backends()
+
+    assert flow.resume(Run.open(run.folder), backends, Silent()) is Outcome.FAILED  # type: ignore[arg-type]
+    assert walked["order"] == ["report"]
+    assert backends.servers.calls[-1] == "stop"
+    assert Run.open(run.folder).record.reason == "yours"
+
+
+def test_a_signal_between_two_stages_aborts_in_order(run: Run, walked: dict[str, Any]) -> None:
+    class Stopped(Silent):
+        def stage_ended(self, stage: StageRecord) -> None:
+            if stage.name == "render":
+                os.kill(os.getpid(), signal.SIGINT)
+
+    assert flow.walk(run, Backends(), Stopped()) is Outcome.ABORTED  # type: ignore[arg-type]
+    assert walked["order"] == ["fetch", "check", "render", "report"]
+
+
+def test_signals_do_not_stop_the_report(run: Run, walked: dict[str, Any]) -> None:
+    def report(run: Run) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        run.update(outcome=Outcome.PASSED)
+
+    walked["special"]["report"] = report
+
+    assert walk(run) is Outcome.PASSED
+    assert statuses(run)["report"] is Status.DONE
+
+
+def test_a_run_that_was_cancelled_before_it_began_does_not_begin(run: Run, walked: dict[str, Any]) -> None:
+    begun = Run.open(run.folder)
+    flow.cancel(run, Backends(), Silent())  # type: ignore[arg-type]
+
+    assert walk(begun) is Outcome.ABORTED
+    assert walked["order"] == ["report"]
+
+
+def test_a_full_disk_is_named_and_everything_is_freed(
+    run: Run, walked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_run: Run) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/somewhere")
+
+    walked["special"]["build"] = lambda _run: monkeypatch.setattr(Run, "save", full)
+    backends = Backends()
+
+    with pytest.raises(InfrastructureError, match="the disk is full: /somewhere"):
+        flow.walk(run, backends, Silent())  # type: ignore[arg-type]
+    assert backends.servers.calls == ["cancel", "stop"]
+    monkeypatch.undo()
+    assert statuses(Run.open(run.folder))["build"] is Status.RUNNING
 
 
 def test_two_processes_do_not_work_on_one_run(run: Run, walked: dict[str, Any]) -> None:

@@ -84,6 +84,10 @@ class Servers(Protocol):
         """The memory pool and its queue; None where the server does not show it (a real OpenWhisk)."""
         ...
 
+    def started(self) -> bool:
+        """Whether this run ever had servers that were not stopped since; they may have been killed."""
+        ...
+
     def cancel(self) -> None:
         """Ends every running and waiting activation of the run. Harmless when there is none, or no server."""
         ...

@@ -14,6 +14,7 @@ from pipeline.backends.store.s3 import connect
 from pipeline.embedded import client
 from pipeline.embedded.contract import Forward, Pool, ProcessImage, Reach, Service, Usage
 from pipeline.embedded.settings import EmbeddedSettings, StoreKeys
+from pipeline.embedded.state import State
 from pipeline.run import Run
 
 COURSE_BUCKET = "course"
@@ -95,13 +96,22 @@ class EmbeddedServers:
     def pool(self) -> Pool | None:
         return self.embedded.pool()
 
+    @property
+    def ready_file(self) -> Path:
+        """What names the servers; their own file where this process's last one was killed before it wrote the run's."""
+        given = self.run.servers_file
+        return given if given.exists() else State(self.run.servers_folder).ready_file
+
+    def started(self) -> bool:
+        return self.ready_file.exists()
+
     def cancel(self) -> None:
-        running = client.attach(self.run.servers_file)
+        running = client.attach(self.ready_file)
         if running is not None:
             running.cancel()
 
     def stop(self) -> None:
-        client.reap(self.run.servers_file)
+        client.reap(self.ready_file)
         self.run.servers_file.unlink(missing_ok=True)
         for name in ("embedded", "_functions", "_course_bucket", "_run_bucket"):
             self.__dict__.pop(name, None)
