@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
+import psutil
 import pytest
 from support.sandboxes import Sandbox, in_sandbox, ran
 
 from pipeline.embedded.contract import Reach
 from pipeline.embedded.openwhisk.logs import LEAST_BYTES, LogBuffer
+from pipeline.embedded.sandbox.container import ProcessContainer
 from pipeline.embedded.sandbox.probe import probe
 from pipeline.embedded.sandbox.system_calls import filter_of_calls
 from pipeline.settings import Isolation
@@ -101,5 +104,24 @@ def test_the_assignment_s_limit_of_processes_is_the_container_s() -> None:
         assert few.result == {"started": 2}
         assert many.ended is not None
         assert many.ended.killed_for == "processes"
+
+    in_sandbox(steps)
+
+
+@in_namespaces
+def test_who_gives_up_at_any_moment_of_the_start_leaves_nothing() -> None:
+    """A child of bubblewrap's that was not bound to it yet lived on, unseen, and held the streams open for ever."""
+
+    async def steps(sandbox: Sandbox) -> None:
+        for number in range(80):
+            making = asyncio.create_task(sandbox.create(f"given-up-{number}"))
+            await asyncio.sleep(number / 80 * 0.03)
+            making.cancel()
+            async with asyncio.timeout(60):
+                (made,) = await asyncio.gather(making, return_exceptions=True)
+            if isinstance(made, ProcessContainer):
+                await made.stop()
+        sandboxed = [one for one in psutil.process_iter(["cmdline"]) if "test-given-up-" in str(one.info["cmdline"])]
+        assert sandboxed == []
 
     in_sandbox(steps)

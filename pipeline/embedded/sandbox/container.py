@@ -14,7 +14,7 @@ from pipeline.embedded.openwhisk.containers import ExitState, NoReplyError, Repl
 from pipeline.embedded.openwhisk.exchange import post
 from pipeline.embedded.openwhisk.logs import LogBuffer, LogLine, Stream
 from pipeline.embedded.sandbox.cgroups import Cgroup
-from pipeline.embedded.sandbox.tree import kill
+from pipeline.embedded.sandbox.tree import held, kill, session
 from pipeline.embedded.sandbox.watch import Watch
 
 CHUNK = 64 * 1024
@@ -101,9 +101,21 @@ class ProcessContainer:
         await self.remove()
 
     def kill(self) -> None:
+        """Held first: a child that bubblewrap makes meanwhile, and that it has not bound to itself, would live on.
+
+        Then what is inside, which bubblewrap waits for and ends with; it is killed itself when there is nothing inside.
+        """
+        outermost = self.process.pid
+        if self.watch.apart:
+            held(outermost)
         if self.cgroup is not None:
             self.cgroup.kill()
-        kill(self.watch.members())
+        inside = (self.watch.members() | session(outermost)) - {outermost}
+        if inside and self.watch.apart:
+            kill(inside)
+            kill({outermost}, signal.SIGCONT)
+        else:
+            kill(inside | {outermost})
 
     def check(self) -> None:
         """Looks at the limits; a container that meets one is killed, and says which."""

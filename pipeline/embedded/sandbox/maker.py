@@ -67,7 +67,7 @@ class ProcessMaker:
         started, told = os.pipe()
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, started)
-            container = await self.begun(spec, image, reach, told)
+            container = await self.whole(asyncio.create_task(self.begun(spec, image, reach, told)))
             try:
                 stood = await stands(started, STAND_S)
                 said = "" if stood else " ".join(line.text for line in await container.logs(1.0))
@@ -80,6 +80,15 @@ class ProcessMaker:
                 await container.gone()
                 raise NoContainerError(f"the sandbox could not be made: {said or 'it ended without a word'}")
         return container
+
+    async def whole(self, begun: asyncio.Task[ProcessContainer]) -> ProcessContainer:
+        """Cancelled, it first lets the beginning come to its end: half a sandbox cannot be found and ended."""
+        try:
+            return await asyncio.shield(begun)
+        except asyncio.CancelledError:
+            with contextlib.suppress(NoContainerError):
+                await (await begun).gone()
+            raise
 
     async def begun(self, spec: ContainerSpec, image: ProcessImage, reach: Reach, told: int) -> ProcessContainer:
         """Makes what belongs to the container and starts it; what fails leaves nothing."""

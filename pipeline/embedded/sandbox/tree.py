@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,23 @@ def descendants(root: int) -> set[int]:
         with contextlib.suppress(OSError):
             for thread in (PROC / str(process) / "task").iterdir():
                 waiting.extend(int(child) for child in (thread / "children").read_text().split())
+    return found
+
+
+def session(leader: int) -> set[int]:
+    """Processes of the session that the outermost process leads, or led.
+
+    bubblewrap's first child waits for its parent for ever when that is killed in between; it has left the tree then.
+    """
+    found: set[int] = set()
+    if not LINUX:
+        return found
+    for entry in PROC.iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError, ValueError):
+                state, _, _, number, *_ = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(number) == leader and state != "Z":
+                    found.add(int(entry.name))
     return found
 
 
@@ -112,7 +130,22 @@ def tmpfs_mb(process: int, room_mb: int) -> float:
     return used / MB
 
 
-def kill(processes: Iterable[int]) -> None:
+def kill(processes: Iterable[int], number: signal.Signals = signal.SIGKILL) -> None:
     for process in processes:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(process, signal.SIGKILL)
+            os.kill(process, number)
+
+
+def held(process: int, wait_s: float = 1.0) -> None:
+    """Stops a process, so that it makes no further children; returns when it has stopped or ended."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(process, signal.SIGSTOP)
+    until = time.monotonic() + wait_s
+    while LINUX and time.monotonic() < until:
+        try:
+            state = (PROC / str(process) / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return
+        if state in "TtZX":
+            return
+        time.sleep(0.0005)
