@@ -191,7 +191,9 @@ def iso(value: object) -> str:
 
 def cache_folder(course: Course) -> Path:
     """Where environments, bases and locks are kept: the course's folder, else the user's cache."""
-    if course.cache is not None:
-        return course.cache
+    return course.cache or user_cache()
+
+
+def user_cache() -> Path:
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "ml-submission-pipeline"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pipeline.backends import Backends
 from pipeline.backends.images.process import ProcessImages
 from pipeline.backends.servers.embedded import EmbeddedServers
-from pipeline.course import cache_folder
+from pipeline.course import cache_folder, user_cache
+from pipeline.embedded.contract import ProcessImage
 from pipeline.errors import UsageError
 from pipeline.run import Run
 from pipeline.settings import Sandbox
@@ -18,3 +19,8 @@ def choose(run: Run) -> Backends:
     if run.record.course.servers.apihost is not None:
         raise UsageError("an OpenWhisk server of your own is not supported yet", hint="leave servers.apihost out")
     return Backends(images=ProcessImages(cache_folder(run.record.course)), servers=EmbeddedServers(run))
+
+
+def runtime_image(reference: str) -> ProcessImage:
+    """What code actions run in, put together in the user's cache."""
+    return ProcessImages(user_cache()).runtime(reference)

@@ -14,12 +14,15 @@ import typer
 from pipeline.cli.begin import refuse_docker
 from pipeline.cli.output import output, styled
 from pipeline.embedded.client import Embedded, attach, start, write_shared
+from pipeline.embedded.contract import CODE_IMAGE
 from pipeline.embedded.settings import EmbeddedSettings
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.settings import Sandbox
 
 STATE = Path("runs") / "serve"
 LOOK_S = 2.0
+ORPHANED_S = 60.0
+"""Servers that nobody has looked at for so long end: their `pipeline serve` was killed."""
 
 
 def serve(
@@ -38,6 +41,8 @@ def serve(
     per_minute: Annotated[int, typer.Option(help="invocations of one namespace a minute", min=1)] = 100_000,
 ) -> None:
     """Run the embedded OpenWhisk and store in the foreground until stopped."""
+    from pipeline.backends.choose import runtime_image
+
     refuse_docker(sandbox)
     settings = EmbeddedSettings(
         sandbox=sandbox,
@@ -47,13 +52,14 @@ def serve(
         prewarmed=prewarmed,
         concurrent=concurrent,
         per_minute=per_minute,
-        idle_s=0,
+        idle_s=ORPHANED_S,
     )
     if attach(state / "ready.json") is not None:
         raise UsageError(f"servers run in {state} already", hint="stop them, or name another --state")
     with stop_asked() as stopping:
         servers = start(state, settings)
         try:
+            servers.install(runtime_image(CODE_IMAGE))
             announce(servers, ready_file)
             wait(servers, stopping)
         finally:

@@ -12,6 +12,10 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+CODE_IMAGE = "python:3"
+"""The reference of the image that code actions run in, of whichever managed kind."""
+
+
 class ProcessImage(Message):
     """The process sandbox's image: a manifest of folders, each put read-only into the sandbox."""
 

@@ -92,6 +92,22 @@ class ProcessImages:
             notes=request.base.notes,
         )
 
+    def runtime(self, reference: str) -> ProcessImage:
+        """The image of a managed kind: base and runner, and no code, which comes at /init."""
+        base, _, _ = self._provide(self._base)
+        runner, runner_sha256 = copy_of_runner(self.cache)
+        no_code = self.cache / "no-code"
+        no_code.mkdir(mode=0o755, exist_ok=True)
+        return ProcessImage(
+            reference=reference,
+            digest=f"sha256:{hashlib.sha256(f'{self._base.digest} {runner_sha256}'.encode()).hexdigest()}",
+            python=Path(sys.executable).resolve(),
+            base=base,
+            environment=None,
+            code=no_code,
+            runner=runner,
+        )
+
     def push(self, image: Image) -> Image:
         """Nothing to put anywhere: the folders are on this machine."""
         return image

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipeline.embedded.contract import ProcessImage, Reach, Service
+from pipeline.embedded.contract import CODE_IMAGE, ProcessImage, Reach, Service
 from pipeline.embedded.openwhisk.containers import ContainerSpec, NoContainerError, NoImageError
 from pipeline.embedded.sandbox.cgroups import Cgroup, make_cgroup
 from pipeline.embedded.sandbox.container import ProcessContainer
@@ -29,8 +29,6 @@ LOOK_S = 0.1
 STAND_S = 60.0
 THREADS, THREADS_EACH = 64, 2
 """Of one container, and more for each process that it may have: the limit is on the sum over its processes."""
-KIND = "python:3"
-"""Code actions of a managed kind run in the image that is installed under this reference."""
 
 
 class ProcessMaker:
@@ -59,7 +57,7 @@ class ProcessMaker:
 
     async def create(self, spec: ContainerSpec) -> ProcessContainer:
         """Returns when the sandbox stands and its program begins: what fails before is never the student's fault."""
-        image = self.image(spec.image or KIND)
+        image = self.image(spec.image or CODE_IMAGE)
         key = (spec.namespace, spec.action)
         reach = self.reaches.get(key) or Reach(namespace=spec.namespace, action=spec.action, services=())
         if self.watching is None:
