@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InfrastructureError
 
+NEARLY_FULL_BYTES = 16 * 2**20
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota of disk space is used up"}
 
 
@@ -25,8 +27,10 @@ def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):  # the system names no file where a write fails
+            error.filename = str(path)
         raise
     sync_folder(path.parent)
 
@@ -57,3 +61,8 @@ def machine_fault(error: OSError) -> InfrastructureError:
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return InfrastructureError(f"{error.strerror}{where}", hint="let this user write there, or name another --out")
     return InfrastructureError(f"the system refused something: {error.strerror or error}{where}", hint="tell the staff")
+
+
+def nearly_full(folder: Path) -> bool:
+    """Whether so little space is left that whatever failed beside may have failed for that."""
+    return shutil.disk_usage(folder).free < NEARLY_FULL_BYTES

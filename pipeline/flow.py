@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.backends import Backends
 from pipeline.errors import AbortedError, InfrastructureError, Outcome, PipelineError, UsageError
-from pipeline.files import machine_fault
+from pipeline.files import machine_fault, nearly_full
 from pipeline.jobs import kind
 from pipeline.listener import Listener, StageLog
 from pipeline.lock import exclusive, interruptible, stop_holder, undisturbed
@@ -155,6 +155,8 @@ def attempt(name: str, run: Run, backends: Backends, listener: Listener) -> Pipe
     try:
         stages(listener)[name](run, backends, stage_log(name, run, listener))
     except PipelineError as error:
+        if error.outcome is Outcome.INFRASTRUCTURE and nearly_full(run.folder):
+            error.hint = f"the disk of {run.folder} is nearly full: make room, then `pipeline resume`"
         return error
     except OSError as error:
         keep_traceback(name, run)

@@ -222,6 +222,8 @@ class Run:
             return cls(folder.resolve(), Record.model_validate_json(path.read_bytes()))
         except FileNotFoundError:
             raise UsageError(f"{folder} is no run's folder: it has no record.json") from None
+        except OSError as error:
+            raise UsageError(f"{folder} is no run's folder that can be read: {error.strerror}") from None
         except ValidationError as error:
             raise UsageError(f"{path} is not a record that this version reads: {error.error_count()} faults") from error
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,9 +15,8 @@ from urllib.parse import quote, urlencode
 
 from pydantic import ValidationError
 
-import pipeline
 from pipeline.embedded.contract import Forward, Forwarded, Pool, ProcessImage, Reach, Usage
-from pipeline.embedded.processes import Recorded
+from pipeline.embedded.processes import Recorded, own_environment, own_module
 from pipeline.embedded.reaping import reap_children
 from pipeline.embedded.settings import EmbeddedSettings, Ready, StoreKeys, write_private
 from pipeline.embedded.state import State
@@ -168,16 +165,13 @@ def start(state: Path, settings: EmbeddedSettings) -> Embedded:
 
 
 def spawn(paths: State) -> subprocess.Popen[bytes]:
-    """`-P`, since a folder named `pipeline` where the user stands is not this one."""
-    root = str(Path(pipeline.__file__).parent.parent)
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))))
     with paths.log_file.open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "pipeline.embedded", "--state", str(paths.folder)],
+            own_module("pipeline.embedded", "--state", str(paths.folder)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=environment,
+            env=own_environment(),
             cwd="/",
             start_new_session=True,
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict
 
+import pipeline
 from pipeline.embedded import die_with_parent
 
 CLOCK_STEP_S = 1.0
@@ -77,3 +78,16 @@ def bound_to_parent(command: Sequence[str], *, listener: int = -1) -> list[str]:
     """
     script = str(Path(die_with_parent.__file__))
     return [sys.executable, "-I", "-S", script, str(os.getpid()), str(listener), *command]
+
+
+def own_module(name: str, *arguments: str) -> list[str]:
+    """The command line of a module of this package; start it with `own_environment()`.
+
+    `-P`, since a folder named `pipeline` where the user stands is not this one.
+    """
+    return [sys.executable, "-P", "-m", name, *arguments]
+
+
+def own_environment() -> dict[str, str]:
+    root = str(Path(pipeline.__file__).parent.parent)
+    return dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))))

@@ -19,7 +19,7 @@ from pipeline.training.execution import Memory, WorkerState, new_token
 from pipeline.training.hostload import HostLoad
 from pipeline.training.material import checked, prepare
 from pipeline.training.prediction import STORE_PORT, Predictor, planned
-from pipeline.training.server_process import ServerProcess, end_recorded
+from pipeline.training.server_process import ServerProcess, release
 
 SERVER_PORT = 29500
 FORWARDED_BYTES = 4 * 2**30
@@ -32,6 +32,7 @@ class Train:
     def execute(self, run: Run, backends: Backends, log: StageLog, listener: Listener) -> None:
         memory = Memory(run)
         servers = backends.servers
+        servers.cancel()  # whatever a killed coordinator left running has nobody to answer
         log("data: shards for the workers, inputs for the predictions")
         prepare(run, memory, servers.run_bucket(), servers.course_bucket())
         train_action, predict_action = planned_actions(run)
@@ -54,7 +55,6 @@ class Train:
         """Trains to the end; (name, version, key of the parameters) of what is to be scored."""
         assignment, job = checked(run)
         servers = backends.servers
-        servers.cancel()  # workers of a killed coordinator speak to a server that is gone
         restart_workers(memory, job.workers)
         with ServerProcess(run, memory, servers.course_access()) as server:
             addresses = servers.set_reach(action.name, self.services(backends, server))
@@ -119,8 +119,7 @@ class Train:
         collect_training(run, backends, log)
 
     def release(self, run: Run) -> None:
-        if run.execution_file.exists():
-            end_recorded(Memory(run))
+        release(run)
 
 
 def restart_workers(memory: Memory, count: int) -> None:

@@ -24,6 +24,7 @@ POLL_S = 0.3
 FAILURES_WITHOUT_A_STEP = 3
 FAILURES_IN_ALL = 30
 LOST_AFTER_S = 60.0
+KEEP_TIME_S = 2.0
 INFRASTRUCTURE = "infrastructure:"
 """How the runner begins what it says of a server that did not answer."""
 NOT_STARTED = "The action did not initialize"
@@ -77,6 +78,7 @@ class Coordinator:
                 self.follow(worker, status.shards[worker.number])
             self.show(status)
             if all(worker.finished for worker in self.memory.state.workers):
+                self.memory.update(training_s=time.monotonic() - self.begun)
                 return status
             self.check_time()
             time.sleep(POLL_S)
@@ -155,7 +157,8 @@ class Coordinator:
 
     def check_time(self) -> None:
         used = time.monotonic() - self.begun
-        self.memory.state = self.memory.state.model_copy(update={"training_s": used})
+        if used > self.memory.state.training_s + KEEP_TIME_S:  # a resumed run goes on counting from here
+            self.memory.update(training_s=used)
         if used > self.limits.seconds:
             raise LimitError(
                 f"training took longer than {self.limits.seconds:.0f} s",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +12,7 @@ import psutil
 from pydantic import SecretStr
 
 from pipeline.backends.servers import StoreAccess
-from pipeline.embedded.processes import bound_to_parent
+from pipeline.embedded.processes import bound_to_parent, own_environment, own_module
 from pipeline.embedded.sockets import remove_socket_folder, socket_folder
 from pipeline.errors import InfrastructureError
 from pipeline.files import write_json
@@ -41,37 +40,48 @@ class ServerProcess:
         self.run = run
         self.memory = memory
         self.access = access
-        self.folder = run.private / "parameter-server"
+        self.folder = server_folder(run)
         self.socket: Path
         self.control: ControlClient
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> ServerProcess:
-        end_recorded(self.memory)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o700)
-        sockets = socket_folder(self.folder)
-        self.socket, control = sockets / "workers.sock", sockets / "control.sock"
-        self.control = ControlClient(control)
-        ready = self.folder / "ready.json"
-        for leftover in (ready, self.socket, control):
-            leftover.unlink(missing_ok=True)
-        config = self.folder / "config.json"
-        write_json(config, as_json(self.settings(ready, control)), mode=0o600)
-        with (self.folder / "server.log").open("ab") as output:
-            self.process = subprocess.Popen(
-                bound_to_parent([sys.executable, "-m", "pipeline.training.server", "--config", str(config)]),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        self.memory.update(server=(self.process.pid, psutil.Process(self.process.pid).create_time()))
-        self.await_ready(ready)
+        try:
+            self.start()
+        except BaseException:
+            self.end()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self.keep_status()
+        self.end()
+
+    def start(self) -> None:
+        """Returns when the server answers. Raises InfrastructureError where it does not."""
+        end_recorded(self.memory)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sockets = socket_folder(self.folder)
+        self.socket, control = sockets / "workers.sock", sockets / "control.sock"
+        self.control = ControlClient(control)
+        ready, config = self.folder / "ready.json", self.folder / "config.json"
+        for leftover in (ready, self.socket, control):
+            leftover.unlink(missing_ok=True)
+        write_json(config, as_json(self.settings(ready, control)), mode=0o600)
+        with (self.folder / "server.log").open("ab") as output:
+            self.process = subprocess.Popen(
+                bound_to_parent(own_module("pipeline.training.server", "--config", str(config))),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=own_environment(),
+                cwd="/",
+                start_new_session=True,
+            )
+        self.memory.update(server=(self.process.pid, psutil.Process(self.process.pid).create_time()))
+        self.await_ready(ready)
+
+    def end(self) -> None:
         end_recorded(self.memory)
         if self.process is not None:
             self.process.wait()
@@ -137,6 +147,17 @@ class ServerProcess:
             *((f"checkpoint-{one}", one, f"{at}/{version_name(one)}") for one in scored),
             ("final", final, f"{at}/{FINAL}"),
         ]
+
+
+def server_folder(run: Run) -> Path:
+    return run.private / "parameter-server"
+
+
+def release(run: Run) -> None:
+    """Ends what a killed coordinator left, where no kernel has done it. Harmless where there is nothing."""
+    if run.execution_file.exists():
+        end_recorded(Memory(run))
+    remove_socket_folder(server_folder(run))
 
 
 def grant(worker: WorkerState) -> Grant:
