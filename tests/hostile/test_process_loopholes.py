@@ -10,7 +10,9 @@ import pytest
 from support.sandboxes import Sandbox, in_sandbox, ran
 
 from pipeline.embedded.contract import Reach
+from pipeline.embedded.openwhisk.containers import NoReplyError
 from pipeline.embedded.openwhisk.logs import LEAST_BYTES, LogBuffer
+from pipeline.embedded.sandbox.cgroups import Cgroup, can_make_groups
 from pipeline.embedded.sandbox.container import ProcessContainer
 from pipeline.embedded.sandbox.probe import probe
 from pipeline.embedded.sandbox.system_calls import filter_of_calls
@@ -123,5 +125,20 @@ def test_who_gives_up_at_any_moment_of_the_start_leaves_nothing() -> None:
                 await made.stop()
         sandboxed = [one for one in psutil.process_iter(["cmdline"]) if "test-given-up-" in str(one.info["cmdline"])]
         assert sandboxed == []
+
+    in_sandbox(steps)
+
+
+@in_namespaces
+@pytest.mark.skipif(not can_make_groups(), reason="control groups need root and a kernel that has them")
+def test_a_control_group_that_is_still_busy_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container that had ended by itself was forgotten at once, and its group stayed behind where that took longer."""
+    remove, refusals = Cgroup.remove, iter(range(10))
+    monkeypatch.setattr(Cgroup, "remove", lambda group: next(refusals, None) is None and remove(group))
+
+    async def steps(sandbox: Sandbox) -> None:
+        container = await sandbox.initialised("import os\ndef main(params):\n    os._exit(3)\n")
+        with pytest.raises(NoReplyError):
+            await container.request("/run", b'{"value":{}}', timeout_s=60, reply_limit=100)
 
     in_sandbox(steps)

@@ -23,7 +23,7 @@ BREATH_S = 0.002
 START_OUTPUT = 4096
 LAST_OUTPUT_S = 2.0
 GENTLE_S = 0.3
-REMOVAL_TRIES = 50
+REMOVAL_TRIES = 250
 
 
 class ProcessContainer:
@@ -98,7 +98,7 @@ class ProcessContainer:
         while not self.ended.done():
             self.kill()
             await asyncio.wait([self.ended], timeout=0.05)
-        await self.remove()
+        await asyncio.shield(self.reaper)
 
     def kill(self) -> None:
         """Held first: a child that bubblewrap makes meanwhile, and that it has not bound to itself, would live on.
@@ -151,12 +151,12 @@ class ProcessContainer:
         if self.removed:
             return
         self.removed = True
-        self.clean()
         for _ in range(REMOVAL_TRIES):
             if self.cgroup is None or self.cgroup.remove():
-                return
+                break
             kill(self.cgroup.members())
             await asyncio.sleep(0.02)
+        self.clean()  # last: the maker waits for those that it still knows, and their users are not free before
 
     async def gone(self) -> None:
         """Returns when the tree is ended and all is removed."""
