@@ -1,6 +1,6 @@
 """`python -m runner`: serves the container protocol on RUNNER_LISTEN_FD, else on TCP RUNNER_BIND:PORT.
 
-By hand, in a checkout: `PORT=8099 python -m runner`, then `curl -d '{"value": {...}}' :8099/run`.
+By hand, in a checkout: `PORT=8099 python -m runner`, then `curl -d '{"value": {...}}' localhost:8099/run`.
 """
 
 from __future__ import annotations

@@ -52,6 +52,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except (ValueError, RecursionError) as error:
             return Answer.error(400, f"the request is not JSON: {str(error)[:200]}")
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What http.server refuses by itself, such as GET, as JSON; a request that is no HTTP gets its page."""
+        self.close_connection = True
+        if self.request_version == "HTTP/0.9":
+            super().send_error(code, message, explain)
+            return
+        self._send(Answer.error(code, f"{message or 'refused'}; there are only POST /init and POST /run"))
+
     def _send(self, answer: Answer) -> None:
         """One write: a second small one would wait for the first one's acknowledgement."""
         self.send_response(answer.status)

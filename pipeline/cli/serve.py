@@ -56,6 +56,7 @@ def serve(
     )
     if attach(state / "ready.json") is not None:
         raise UsageError(f"servers run in {state} already", hint="stop them, or name another --state")
+    forget(ready_file)
     with stop_asked() as stopping:
         servers = start(state, settings)
         try:
@@ -64,8 +65,20 @@ def serve(
             wait(servers, stopping)
         finally:
             servers.stop()
-            if ready_file is not None:
-                ready_file.unlink(missing_ok=True)
+            forget(ready_file)
+
+
+def forget(ready_file: Path | None) -> None:
+    """Removes the file, also one of a `pipeline serve` that was killed: whoever waits for it must not read that."""
+    try:
+        if ready_file is not None:
+            ready_file.unlink(missing_ok=True)
+    except OSError as error:
+        raise not_writable(ready_file, error) from None
+
+
+def not_writable(ready_file: Path | None, error: OSError) -> UsageError:
+    return UsageError(f"{ready_file} cannot be written: {error.strerror}", hint="name another file")
 
 
 @contextmanager
@@ -94,7 +107,7 @@ def announce(servers: Embedded, ready_file: Path | None) -> None:
         try:
             write_shared(ready_file, servers.ready)
         except OSError as error:
-            raise UsageError(f"{ready_file} cannot be written: {error.strerror}", hint="name another file") from None
+            raise not_writable(ready_file, error) from None
         console.print(styled(f"keys       {ready_file}"))
     else:
         console.print(styled("keys       name a file for them with --ready-file"))

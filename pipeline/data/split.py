@@ -17,6 +17,8 @@ from pipeline.errors import CourseError
 from pipeline.files import write_bytes
 
 PACKAGE = "dataset_dl"
+GZIP_LEVEL = 6
+"""9, the default, takes fifteen times as long for two per cent."""
 
 
 def split(files: MnistFiles, out: Path, *, shards: int, rows: int | None = None, tar: bool = False) -> Sequence[Path]:
@@ -46,7 +48,7 @@ def archive_bytes(images: Bytes, labels: Bytes) -> bytes:
     buffer = io.BytesIO()
     # the name and time that gzip and tar write would make each archive another one
     with (
-        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0, filename="") as packed,
+        gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=GZIP_LEVEL, mtime=0, filename="") as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive,
     ):
         add(archive, "__init__.py", source.read_bytes())

@@ -121,8 +121,7 @@ def read_settings(path: Path) -> ServerSettings:
     except OSError as error:
         raise CourseError(f"{path} cannot be read: {error.strerror}", hint="name a file with --config") from None
     except ValidationError as error:
-        faults = [Fault(".".join(map(str, one["loc"])) or path.name, one["msg"]) for one in error.errors()]
-        raise CourseError(f"{path} is no valid configuration of a parameter server", faults=faults) from None
+        raise CourseError(f"{path} is no valid configuration of a parameter server", faults=faults_of(error)) from None
 
 
 def by_hand_settings(
@@ -152,5 +151,14 @@ def by_hand_settings(
     try:
         return ServerSettings.model_validate(values | others)
     except ValidationError as error:
-        faults = [Fault(".".join(map(str, one["loc"])) or "parameter-server", one["msg"]) for one in error.errors()]
-        raise CourseError("the parameter server cannot be started so", faults=faults) from None
+        raise CourseError("the parameter server cannot be started so", faults=faults_of(error)) from None
+
+
+def faults_of(error: ValidationError) -> list[Fault]:
+    """What concerns the settings as a whole begins with the name of one: `open: a server without ...`."""
+    found = []
+    for one in error.errors():
+        place, message = ".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")
+        name, _, rest = message.partition(": ")
+        found.append(Fault(place, message) if place else Fault(name, rest))
+    return found
