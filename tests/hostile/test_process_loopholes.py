@@ -133,12 +133,14 @@ def test_who_gives_up_at_any_moment_of_the_start_leaves_nothing() -> None:
 @pytest.mark.skipif(not can_make_groups(), reason="control groups need root and a kernel that has them")
 def test_a_control_group_that_is_still_busy_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A container that had ended by itself was forgotten at once, and its group stayed behind where that took longer."""
-    remove, refusals = Cgroup.remove, iter(range(10))
+    remove, refusals = Cgroup.remove, iter(range(45))
     monkeypatch.setattr(Cgroup, "remove", lambda group: next(refusals, None) is None and remove(group))
 
     async def steps(sandbox: Sandbox) -> None:
         container = await sandbox.initialised("import os\ndef main(params):\n    os._exit(3)\n")
         with pytest.raises(NoReplyError):
             await container.request("/run", b'{"value":{}}', timeout_s=60, reply_limit=100)
+        assert await container.exited(60) is not None
+        await asyncio.sleep(0.2)  # it is being removed now, when the maker is closed
 
     in_sandbox(steps)
