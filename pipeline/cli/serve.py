@@ -55,7 +55,10 @@ def serve(
         idle_s=ORPHANED_S,
     )
     if attach(state / "ready.json") is not None:
-        raise UsageError(f"servers run in {state} already", hint="stop them, or name another --state")
+        raise UsageError(
+            f"servers run in {state} already",
+            hint="stop them, or name another --state; those whose `pipeline serve` was killed end within a minute",
+        )
     forget(ready_file)
     with stop_asked() as stopping:
         servers = start(state, settings)

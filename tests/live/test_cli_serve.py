@@ -6,33 +6,19 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from frame.processes import Processes
-
-PIPELINE = [sys.executable, "-m", "pipeline"]
-PATIENCE_S = 120.0
+from support.by_hand import PATIENCE_S, PIPELINE, serve
 
 
 @pytest.fixture
 def served(processes: Processes, tmp_path: Path) -> tuple[subprocess.Popen[str], Path]:
     """Servers on free ports; the process and its ready file."""
-    ready = tmp_path / "servers.json"
-    command = [*PIPELINE, "serve", "--port", "0", "--store-port", "0", "--state", str(tmp_path / "state")]
-    process = processes.start(
-        [*command, "--ready-file", str(ready)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    deadline = time.monotonic() + PATIENCE_S
-    while not ready.exists():
-        assert process.poll() is None and process.stdout is not None, process.stdout and process.stdout.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return process, ready
+    return serve(processes, tmp_path)
 
 
 def test_it_serves_until_told_and_leaves_nothing(served: tuple[subprocess.Popen[str], Path]) -> None:
