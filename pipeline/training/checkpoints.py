@@ -178,5 +178,5 @@ def last_checkpoint(store: CheckpointStore) -> Checkpoint | None:
 
 def parameters_object(schema: Schema, values: Values, version: int) -> bytes:
     """A model's state, name -> array, as prediction reads it."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in schema.named(values).items()}
+    arrays = schema.named(values)  # contiguous; ascontiguousarray would give a counter, which has no axis, one
     return save(arrays, {"version": str(version)})  # one entry: their order is not fixed

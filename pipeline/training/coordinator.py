@@ -205,6 +205,8 @@ LOST = Failure("its activation left no record", InfrastructureError, hint="`pipe
 
 def failure(record: Activation) -> Failure:
     """Whose fault a failed activation is, by OpenWhisk's word and by what the runner says of servers."""
+    if record.success:
+        return Failure("it ended without having finished its shard", hint="let the runner's worker do its work")
     result = record.result
     said = result.get("error") if isinstance(result, dict) else None
     reason = printable(said if isinstance(said, str) else f"it ended with {record.status}")[:500]
