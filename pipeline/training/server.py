@@ -50,8 +50,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return kept
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        self.app.stopping.set()
-        super().handle_exit(sig, frame)
+        # a stop of the whole group comes twice, and an Event that is set within its own `set` waits for itself for ever
+        if self.alive:
+            super().handle_exit(sig, frame)
+            self.app.stopping.set()
 
 
 class Application(BaseApplication):  # type: ignore[misc]
