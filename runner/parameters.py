@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from runner.errors import ParameterError
 
 MAX_URL = 8192
+MAX_JOBS = 100
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 TOKEN = re.compile(r"[\x21-\x7e]{0,4096}")
 DEVICE = re.compile(r"[a-z]{1,16}(:[0-9]{1,2})?")
@@ -70,6 +71,19 @@ class Reader:
             return value
         self._refuse(name, value, "an http or https URL")
         return ""
+
+    def each(self, name: str) -> list[Reader]:
+        """A reader for each object of a list; this one itself where no list is given. They share their faults."""
+        value = self.params.get(name)
+        if value is None:
+            return [self]
+        if not isinstance(value, list) or not 0 < len(value) <= MAX_JOBS or not all(isinstance(x, dict) for x in value):
+            self._refuse(name, value, f"a list of 1 to {MAX_JOBS} objects")
+            return []
+        readers = [Reader(one) for one in value]
+        for reader in readers:
+            reader.missing, reader.wrong = self.missing, self.wrong
+        return readers
 
     def _refuse(self, name: str, value: Any, meaning: str) -> None:
         if value is not None:
@@ -130,12 +144,19 @@ class TrainParameters:
 
 
 @dataclass(frozen=True)
-class PredictParameters:
-    """One prediction: where inputs and parameters are, and where the answer goes. Signed URLs."""
+class PredictJob:
+    """One set of parameters to predict with, and where the answer goes. Signed URLs."""
 
-    inputs_url: str
     parameters_url: str
     answer_url: str
+
+
+@dataclass(frozen=True)
+class PredictParameters:
+    """Predictions on the same inputs. One job may also be given by its two URLs, without a list."""
+
+    inputs_url: str
+    jobs: tuple[PredictJob, ...]
     device: str
     threads: int
 
@@ -145,8 +166,7 @@ class PredictParameters:
         read = Reader(params)
         parsed = cls(
             inputs_url=read.url("inputs_url"),
-            parameters_url=read.url("parameters_url"),
-            answer_url=read.url("answer_url"),
+            jobs=tuple(PredictJob(one.url("parameters_url"), one.url("answer_url")) for one in read.each("jobs")),
             device=read.text("device", DEVICE, "`cpu` or `cuda`", "cpu"),
             threads=read.whole("threads", 1, 256, 1),
         )

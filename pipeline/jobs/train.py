@@ -45,7 +45,8 @@ class Train:
                 predictions=planned(run.record.run, versions, tuple(memory.state.input_keys)),
             )
         _, job = checked(run)
-        log(f"predictions: {len(memory.state.predictions)}, each in a container of its own")
+        predictions = memory.state.predictions
+        log(f"predictions: {len(predictions)} in {len({one.group for one in predictions})} containers")
         Predictor(run, memory, servers, predict_action, job, log).predict()
         run.update(executed=executed(memory))
 

@@ -11,15 +11,13 @@ from pipeline.backends import Backends
 from pipeline.backends.functions import Activation, Functions
 from pipeline.collected import keep_logs, keep_record
 from pipeline.embedded.contract import Usage
-from pipeline.errors import InfrastructureError
 from pipeline.figures import Figures, Interval, LossPoint, Score, WorkerFigures, save_figures
 from pipeline.files import write_bytes
 from pipeline.listener import StageLog
 from pipeline.run import Run
 from pipeline.training.evaluation import AnswerError, accuracy, read_answer
-from pipeline.training.execution import Execution, PredictionState, WorkerState, load
-from pipeline.training.material import HIDDEN, VALIDATION, as_npy, read_labels
-from pipeline.training.prediction import PROBLEMS
+from pipeline.training.execution import HIDDEN, VALIDATION, Execution, PredictionState, WorkerState, load
+from pipeline.training.material import as_npy, read_labels
 from pipeline.training.status import ServerStatus, ShardStatus
 
 LARGEST_MODEL = 2**30
@@ -85,12 +83,13 @@ def worker_activations(run: Run, functions: Functions, state: Execution) -> Iter
 
 def prediction_activations(run: Run, functions: Functions, state: Execution) -> Iterable[Interval]:
     """Records and logs of the predictions: they may show hidden inputs, so they are staff's."""
-    for one in state.predictions:
-        record = functions.activation(one.activation) if one.activation else None
+    made = {one.activation: one.group for one in state.predictions if one.activation}
+    for activation, group in made.items():
+        record = functions.activation(activation)
         if record is None:
             continue
         keep_record(run, record)
-        keep_logs(run.hidden_logs / f"predict-{one.name}.log", [*functions.logs(record.id), str(record.result)], [])
+        keep_logs(run.hidden_logs / f"predict-{group}.log", [*functions.logs(record.id), str(record.result)], [])
         yield interval(record, None)
 
 
@@ -117,8 +116,6 @@ def score_all(
         try:
             scores[one.inputs].append(score(run, backends, one))
         except AnswerError as error:
-            if one.problem == "infrastructure":
-                raise InfrastructureError(f"{PROBLEMS[one.problem]}: {one.name}", hint="`pipeline resume`") from error
             log(f"{one.name}: {error}")
             if one.inputs == HIDDEN:
                 missing |= {"accuracy": str(error)} if one.label == "final" else {}

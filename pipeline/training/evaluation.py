@@ -30,12 +30,15 @@ def read_answer(bucket: Bucket, prediction: PredictionState, rows: int) -> NDArr
     if prediction.problem:
         raise AnswerError(PROBLEMS[prediction.problem])
     try:
-        arrays = load(bucket.get(prediction.answer_key, at_most=rows * BYTES_A_ROW + HEADER_BYTES))
+        content = bucket.get(prediction.answer_key, at_most=rows * BYTES_A_ROW + HEADER_BYTES)
     except KeyError:
         raise AnswerError("the prediction left no answer") from None
-    except (LimitError, SafetensorError, ValueError, TypeError):
+    except LimitError:
+        raise AnswerError(f"the prediction's answer is larger than {rows} class ids are") from None
+    try:
+        classes = load(content).get("classes")
+    except (SafetensorError, KeyError, ValueError, TypeError):  # KeyError: a dtype that numpy does not have
         raise AnswerError("the prediction's answer is not in the form asked for") from None
-    classes = arrays.get("classes")
     if classes is None or classes.dtype != np.int64 or classes.shape != (rows,):
         raise AnswerError(f"the prediction's answer is not {rows} class ids")
     return classes

@@ -17,6 +17,10 @@ class Remembered(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+HIDDEN, VALIDATION = "hidden", "validation"
+"""The rows that predictions are made on: those that make the grade, and those that only the plots show."""
+
+
 class WorkerState(Remembered):
     """One worker and the activations that it has had. `stalled` counts failures in a row without a step between."""
 
@@ -47,6 +51,12 @@ class PredictionState(Remembered):
     attempts: int = 0
     ended: bool = False
     problem: str = ""
+    alone: bool = False
+
+    @property
+    def group(self) -> str:
+        """Predictions of one group share a container. One on hidden rows shares it with none."""
+        return self.name if self.alone or self.inputs == HIDDEN else self.inputs
 
     @property
     def label(self) -> str:

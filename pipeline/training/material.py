@@ -17,9 +17,8 @@ from pipeline.errors import CourseError
 from pipeline.files import write_bytes
 from pipeline.run import Run
 from pipeline.settings import Assignment, TrainJob
-from pipeline.training.execution import Memory
+from pipeline.training.execution import HIDDEN, VALIDATION, Memory
 
-HIDDEN, VALIDATION = "hidden", "validation"
 NORMALISATION = {"mean": "0.1307", "std": "0.3081"}
 Bytes = NDArray[np.uint8]
 

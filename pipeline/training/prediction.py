@@ -1,4 +1,7 @@
-"""Prediction: each set of parameters is asked for its answers in a fresh container that reaches just its own objects.
+"""Prediction: parameters are asked for their answers in fresh containers that reach just their own objects.
+
+On the hidden rows, which make the grade, each set of parameters has a container to itself. The validation rows make
+only plots, so all sets share one container there and with it its start; where that meets a limit each gets its own.
 
 The student's code sees the inputs there, so logs, results and errors of these activations are staff's alone; a student
 gets a reason from `PROBLEMS` (docs/design.md, decision 5).
@@ -9,25 +12,32 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from pipeline.backends.functions import Action, Activation, Functions
 from pipeline.backends.servers import ForwarderRequest, Servers
 from pipeline.embedded.contract import Service
+from pipeline.errors import InfrastructureError
 from pipeline.listener import StageLog
 from pipeline.run import Run
 from pipeline.settings import TrainJob
-from pipeline.training.execution import Memory, PredictionState
+from pipeline.training.coordinator import INFRASTRUCTURE, NOT_STARTED
+from pipeline.training.execution import HIDDEN, Memory, PredictionState
 
 STORE_PORT = 9000
 AT_ONCE = 2
 POLL_S = 0.1
-INPUTS_LIMIT = 256 * 2**20
+REQUESTS, BYTES = 64, 256 * 2**20
+"""The most that one prediction may ask of the store."""
+ATTEMPTS = 2
+LOST = "infrastructure"
 PROBLEMS = {
     "memory": "prediction used more memory than its action has",
     "time": "prediction took longer than its action may",
     "failed": "the model failed while it predicted",
-    "infrastructure": "the prediction was lost",
+    LOST: "the prediction was lost",
 }
+Group = tuple[PredictionState, ...]
 
 
 class Predictor:
@@ -46,61 +56,100 @@ class Predictor:
         self.until: dict[str, float] = {}
 
     def predict(self) -> None:
-        """Returns when each prediction has its answer or its problem."""
-        while waiting := [one for one in self.memory.state.predictions if not one.ended]:
-            for one in waiting[:AT_ONCE]:
-                self.follow(one)
+        """Returns when each prediction has its answer or its problem.
+
+        Raises InfrastructureError where one was lost; the next call makes that one again.
+        """
+        while groups := grouped(self.memory.state.predictions):
+            for name in list(groups)[:AT_ONCE]:
+                self.follow(name, groups[name])
             time.sleep(POLL_S)
 
-    def follow(self, one: PredictionState) -> None:
-        if one.activation is None or one.name not in self.until:
-            self.invoke(one)
+    def follow(self, name: str, group: Group) -> None:
+        activation = group[0].activation
+        if activation is None or name not in self.until:
+            self.invoke(name, group)
             return
-        record = self.functions.activation(one.activation)
-        if record is None and time.monotonic() < self.until[one.name]:
+        record = self.functions.activation(activation)
+        if record is None and time.monotonic() < self.until[name]:
             return
-        self.functions.delete_action(self.action_name(one))
-        problem = "infrastructure" if record is None else problem_of(record)
-        if problem == "infrastructure" and one.attempts < 2:
-            self.memory.update_prediction(one.name, activation=None)
-            return
-        self.memory.update_prediction(one.name, ended=True, problem=problem)
-        self.log(f"prediction with the {one.name} parameters: {PROBLEMS.get(problem, 'answered')}")
+        self.functions.delete_action(self.action_name(name))
+        problem = LOST if record is None else problem_of(record)
+        if problem == LOST:
+            self.lost(name, group)
+        elif problem in {"memory", "time"} and len(group) > 1:
+            self.update(group, activation=None, alone=True)
+        else:
+            self.ended(group, problem)
 
-    def invoke(self, one: PredictionState) -> None:
+    def lost(self, name: str, group: Group) -> None:
+        self.update(group, activation=None)
+        if group[0].attempts % ATTEMPTS == 0:
+            raise InfrastructureError(f"{PROBLEMS[LOST]}: {name}", hint="`pipeline resume` makes it again")
+
+    def ended(self, group: Group, problem: str) -> None:
+        """Of a group that failed, those that have their answer keep it."""
+        for one in group:
+            answered = not problem or (len(group) > 1 and self.servers.course_bucket().exists(one.answer_key))
+            self.memory.update_prediction(one.name, ended=True, problem="" if answered else problem)
+            self.log(f"prediction with the {one.name} parameters: {'answered' if answered else PROBLEMS[problem]}")
+
+    def update(self, group: Group, **changes: Any) -> None:
+        for one in group:
+            self.memory.update_prediction(one.name, **changes)
+
+    def invoke(self, name: str, group: Group) -> None:
         """A new action each time: no container of an earlier prediction can be met again."""
-        name = self.action_name(one)
-        self.functions.put_action(Action(name, self.template.image, self.template.limits, self.template.parameters))
-        inputs, address = self.memory.state.input_keys[one.inputs], self.open_way(one, name)
-        bucket = self.servers.course_bucket()
+        action = self.action_name(name)
+        self.functions.put_action(Action(action, self.template.image, self.template.limits, self.template.parameters))
+        address = self.open_way(name, group, action)
         valid = timedelta(seconds=self.template.limits.timeout_s * 2 + 3600)
+
+        def url(key: str, method: str = "GET") -> str:
+            return self.servers.course_bucket().url(key, method=method, valid_for=valid, address=address)
+
         parameters = {
-            "inputs_url": bucket.url(inputs, valid_for=valid, address=address),
-            "parameters_url": bucket.url(one.parameters_key, valid_for=valid, address=address),
-            "answer_url": bucket.url(one.answer_key, method="PUT", valid_for=valid, address=address),
+            "inputs_url": url(self.memory.state.input_keys[group[0].inputs]),
+            "jobs": [
+                {"parameters_url": url(one.parameters_key), "answer_url": url(one.answer_key, "PUT")} for one in group
+            ],
             "device": self.job.device,
             "threads": self.job.threads,
         }
-        activation = self.functions.invoke(name, parameters)
-        self.until[one.name] = time.monotonic() + self.template.limits.timeout_s * 2 + 120
-        self.memory.update_prediction(one.name, activation=activation, attempts=one.attempts + 1)
+        activation = self.functions.invoke(action, parameters)
+        self.until[name] = time.monotonic() + self.template.limits.timeout_s * 2 + 120
+        self.update(group, activation=activation, attempts=group[0].attempts + 1)
 
-    def open_way(self, one: PredictionState, action: str) -> str:
-        """The forwarder that passes on exactly this prediction's three objects; the address that the container uses."""
+    def open_way(self, name: str, group: Group, action: str) -> str:
+        """The forwarder that passes on exactly this group's objects; the address that the container uses."""
         bucket = self.servers.course_bucket().name
         objects = (
-            ("GET", f"/{bucket}/{self.memory.state.input_keys[one.inputs]}"),
-            ("GET", f"/{bucket}/{one.parameters_key}"),
-            ("PUT", f"/{bucket}/{one.answer_key}"),
+            ("GET", f"/{bucket}/{self.memory.state.input_keys[group[0].inputs]}"),
+            *(("GET", f"/{bucket}/{one.parameters_key}") for one in group),
+            *(("PUT", f"/{bucket}/{one.answer_key}") for one in group),
         )
         request = ForwarderRequest(
-            f"predict-{one.name}", "course", objects, True, requests=64, bytes_total=INPUTS_LIMIT
+            f"predict-{name}",
+            "course",
+            objects,
+            True,
+            requests=REQUESTS * len(group),
+            bytes_total=BYTES * len(group),
         )
         service = Service(name="store", socket=self.servers.open_forwarder(request), port=STORE_PORT)
         return self.servers.set_reach(action, [service])["store"]
 
-    def action_name(self, one: PredictionState) -> str:
-        return f"{self.template.name}-{one.name}"
+    def action_name(self, name: str) -> str:
+        return f"{self.template.name}-{name}"
+
+
+def grouped(predictions: Sequence[PredictionState]) -> dict[str, Group]:
+    """Those still to be made by the name of their group, hidden rows first, as they were planned."""
+    groups: dict[str, Group] = {}
+    for one in predictions:
+        if not one.ended:
+            groups[one.group] = (*groups.get(one.group, ()), one)
+    return groups
 
 
 def problem_of(record: Activation) -> str:
@@ -112,7 +161,8 @@ def problem_of(record: Activation) -> str:
         return "memory"
     if record.timed_out or "exceeded its time limits" in str(said):
         return "time"
-    return "infrastructure" if record.status == "whisk internal error" else "failed"
+    lost = record.status == "whisk internal error" or str(said).startswith((INFRASTRUCTURE, NOT_STARTED))
+    return LOST if lost else "failed"
 
 
 def planned(run: str, versions: Sequence[tuple[str, int, str]], inputs: Sequence[str]) -> tuple[PredictionState, ...]:
@@ -124,7 +174,7 @@ def planned(run: str, versions: Sequence[tuple[str, int, str]], inputs: Sequence
         (name, version, key, rows)
         for rows in inputs
         for name, version, key in versions
-        if rows != "hidden" or name in {"initial", "final"}
+        if rows != HIDDEN or name in {"initial", "final"}
     ]
     return tuple(
         PredictionState(

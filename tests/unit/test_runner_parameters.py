@@ -77,3 +77,14 @@ def test_a_value_out_of_bounds_is_named(name: str, value: Any) -> None:
 def test_prediction_asks_for_its_three_urls() -> None:
     with pytest.raises(ParameterError, match="No argument: inputs_url, parameters_url, answer_url must be given"):
         PredictParameters.parse({"task": "predict"})
+
+
+@pytest.mark.parametrize("jobs", [[], {}, "x", [1], [{}] * 101])
+def test_jobs_that_are_no_list_of_objects_are_refused(jobs: object) -> None:
+    with pytest.raises(ParameterError, match="jobs must be a list of 1 to 100 objects"):
+        PredictParameters.parse({"inputs_url": "http://store/i", "jobs": jobs})
+
+
+def test_what_a_job_of_the_list_lacks_is_named() -> None:
+    with pytest.raises(ParameterError, match="No argument: answer_url must be given"):
+        PredictParameters.parse({"inputs_url": "http://store/i", "jobs": [{"parameters_url": "http://store/p"}]})

@@ -76,6 +76,24 @@ def test_prediction_answers_with_what_the_model_says_in_evaluation_mode(
     assert capfd.readouterr() == ("", "")
 
 
+def test_each_job_of_a_list_is_answered_with_its_own_parameters(
+    submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = submit(LINEAR).build()
+    zeros = {name: np.zeros_like(array) for name, array in values(model).items()}
+    objects = {"http://store/i": images(8)}
+    for digit in (3, 7):
+        bias = np.eye(10, dtype=np.float32)[digit]
+        objects[f"http://store/p{digit}"] = save(zeros | {"1.bias": bias})
+    monkeypatch.setattr(storage, "get", lambda url, what, **_: objects[url])
+    monkeypatch.setattr(storage, "put", lambda url, what, content: objects.update({url: content}))
+    jobs = [{"parameters_url": f"http://store/p{one}", "answer_url": f"http://store/a{one}"} for one in (3, 7)]
+
+    assert predict.main({"inputs_url": "http://store/i", "jobs": jobs}) == {"code": 200, "rows": 8}
+    for digit in (3, 7):
+        assert load(objects[f"http://store/a{digit}"])["classes"].tolist() == [digit] * 8
+
+
 def test_the_same_seed_builds_the_same_model_and_all_arrays_are_named(submit: Submit) -> None:
     student = submit(NORMED)
     first, second, other = values(student.build(1)), values(student.build(1)), values(student.build(2))
