@@ -141,7 +141,7 @@ def test_the_host_s_files_are_not_there_and_its_own_cannot_be_changed(tmp_path: 
             *(
                 "/etc/shadow",
                 "/etc/passwd",
-                "/root/.bashrc",
+                str(Path.home() / ".bashrc"),
                 "/home",
                 "/var",
                 "/run",
