@@ -70,6 +70,61 @@ def test_a_killed_coordinator_is_resumed_to_the_bit(uninterrupted: bytes, tmp_pa
     assert model(folder) == uninterrupted
 
 
+def test_a_run_killed_while_it_predicts_repeats_no_training(uninterrupted: bytes, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    coordinator = start("run", SOURCE, "--course", COURSE, "--out", folder)
+    wait_for(lambda: any(one["activation"] for one in predictions(folder)), "the first prediction")
+    coordinator.kill()
+    coordinator.communicate()
+    before = training_activations(folder)
+
+    done = pipeline("resume", folder, out=folder)
+
+    assert done.code == 0, done.output
+    assert model(folder) == uninterrupted
+    assert training_activations(folder) == before
+    assert left_of(folder) == []
+
+
+def predictions(folder: Path) -> list[dict[str, object]]:
+    return list(execution(folder).get("predictions", []))  # type: ignore[call-overload]
+
+
+def training_activations(folder: Path) -> list[object]:
+    return [worker["activations"] for worker in execution(folder)["workers"]]  # type: ignore[attr-defined]
+
+
+def test_servers_killed_in_training_are_infrastructure_and_resume_ends_to_the_bit(
+    uninterrupted: bytes, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    coordinator = start("run", SOURCE, "--course", COURSE, "--out", folder)
+    wait_for(lambda: is_training(folder), "the first checkpoint")
+    kill_servers(folder)
+    output, _ = coordinator.communicate(timeout=WAIT_S)
+    assert coordinator.returncode == 3, output
+    assert json.loads((folder / "result.json").read_text())["points"] is None
+    assert left_of(folder) == []
+
+    done = pipeline("resume", folder, out=folder)
+
+    assert done.code == 0, done.output
+    assert model(folder) == uninterrupted
+
+
+def test_a_killed_run_leaves_no_parameter_server_and_cancel_ends_the_rest(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    coordinator = start("run", SOURCE, "--course", COURSE, "--out", folder)
+    wait_for(lambda: is_training(folder), "the first checkpoint")
+    coordinator.kill()
+    coordinator.communicate()
+    wait_for(lambda: not any("pipeline.training.server" in one for one in left_of(folder)), "the parameter server")
+
+    assert pipeline("cancel", folder, out=folder).code == 0
+    assert left_of(folder) == []
+    assert json.loads((folder / "result.json").read_text())["outcome"] == "aborted"
+
+
 def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     coordinator = start("run", SOURCE, "--course", COURSE, "--out", folder)

@@ -52,6 +52,7 @@ def test_the_first_source_that_has_the_published_files_is_used_and_kept(tmp_path
     files = fetch(None, tmp_path, sources=[dead, good], files=SMALL)
     assert files.train_images.read_bytes() == CONTENTS[NAMES[0]]
     assert fetch(None, tmp_path, sources=[], files=SMALL) == files
+    assert files.test_labels.parent.stat().st_mode & 0o077 == 0
 
 
 def test_a_changed_cache_is_not_trusted(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ class OpenWhiskClient:
                 if failures >= TRIES or not _may_repeat(method, error):
                     raise InfrastructureError(
                         f"{self._host} cannot be reached ({method}): {_reason(error)}",
-                        hint="check apihost and that the server runs",
+                        hint="see that the server runs, then `pipeline resume`",
                     ) from error
             else:
                 if response.status_code == 429 and throttled_s < THROTTLED_FOR_S:
