@@ -62,6 +62,7 @@ class Forward(Message):
     exact: bool = False
     requests: int = Field(ge=0)
     bytes_total: int = Field(ge=0)
+    bytes_sent: int | None = Field(default=None, ge=0, description="of bodies on the way to the store; none: as total")
 
 
 class Forwarded(Message):

@@ -51,10 +51,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Caps:
-    """Of all requests together; `bytes_total` counts bodies of both directions, and so bounds what is stored."""
+    """Of all requests together; `bytes_total` counts bodies of both directions, `bytes_sent` those to the store."""
 
     requests: int
     bytes_total: int
+    bytes_sent: int | None = None
+
+    def are_over(self, sent: int, received: int) -> bool:
+        return sent + received > self.bytes_total or (self.bytes_sent is not None and sent > self.bytes_sent)
 
 
 class Full(asyncio.Protocol):
@@ -91,7 +95,7 @@ class Forwarder:
 
     @property
     def used_up(self) -> bool:
-        return self.sent + self.received > self.caps.bytes_total
+        return self.caps.are_over(self.sent, self.received)
 
     async def start(self) -> None:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
@@ -150,12 +154,12 @@ class Forwarder:
             return error(411, "MissingContentLength", "a body needs its length", request)
         if self.requests >= self.caps.requests:
             return error(503, "SlowDown", f"the run has made its {self.caps.requests} requests", request)
-        if self.sent + self.received + (request.content_length or 0) > self.caps.bytes_total:
+        if self.caps.are_over(self.sent + (request.content_length or 0), self.received):
             return self.over(request)
         return None
 
     def over(self, request: web.Request) -> web.Response:
-        return error(403, "QuotaExceeded", f"the run has moved its {self.caps.bytes_total} bytes", request)
+        return error(403, "QuotaExceeded", "the run has moved all bytes that it may", request)
 
     async def pass_on(self, request: web.Request) -> web.StreamResponse:
         assert self.session is not None, "started"

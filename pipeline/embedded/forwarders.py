@@ -107,7 +107,11 @@ def rule(forward: Forward) -> Rule:
 def caps(forward: Forward, before: Forwarded) -> Caps:
     """What is left: caps hold for all that a run moves, no matter how often its servers were killed."""
     moved = before.bytes_sent + before.bytes_received
-    return Caps(requests=max(0, forward.requests - before.requests), bytes_total=max(0, forward.bytes_total - moved))
+    return Caps(
+        requests=max(0, forward.requests - before.requests),
+        bytes_total=max(0, forward.bytes_total - moved),
+        bytes_sent=None if forward.bytes_sent is None else max(0, forward.bytes_sent - before.bytes_sent),
+    )
 
 
 def added(one: Forwarded, other: Forwarded) -> Forwarded:

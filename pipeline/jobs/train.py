@@ -85,6 +85,7 @@ class Train:
             False,
             requests=FORWARDED_REQUESTS,
             bytes_total=FORWARDED_BYTES,
+            bytes_sent=0,
         )
         return [
             Service(name="parameter-server", socket=server.socket, port=SERVER_PORT),

@@ -27,8 +27,8 @@ from pipeline.training.execution import HIDDEN, Memory, PredictionState
 STORE_PORT = 9000
 AT_ONCE = 2
 POLL_S = 0.1
-REQUESTS, BYTES = 64, 256 * 2**20
-"""The most that one prediction may ask of the store."""
+REQUESTS, BYTES, ANSWER_BYTES = 64, 512 * 2**20, 8 * 2**20
+"""The most that one prediction may ask of the store, and the most that it may put there, all attempts together."""
 ATTEMPTS = 2
 LOST = "infrastructure"
 PROBLEMS = {
@@ -135,6 +135,7 @@ class Predictor:
             True,
             requests=REQUESTS * len(group),
             bytes_total=BYTES * len(group),
+            bytes_sent=ANSWER_BYTES * len(group),
         )
         service = Service(name="store", socket=self.servers.open_forwarder(request), port=STORE_PORT)
         return self.servers.set_reach(action, [service])["store"]

@@ -211,3 +211,43 @@ def test_nothing_that_a_prediction_says_reaches_a_student(spied: tuple[Path, str
     assert MARKER not in output
     for path in files:
         assert MARKER.encode() not in path.read_bytes(), path
+
+
+ANSWERS_WITH_GIGABYTES = (
+    LINEAR
+    + """
+import http.client, gc
+from urllib.parse import urlsplit
+
+def put(url, size):
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    connection.putrequest("PUT", parts.path + "?" + parts.query)
+    connection.putheader("Content-Length", str(size))
+    connection.endheaders()
+    block = bytes(2**20)
+    for _ in range(size // len(block)):
+        connection.send(block)
+    connection.getresponse().read()
+
+def predict(model, images):
+    from runner.parameters import PredictParameters
+    mine = next(one for one in gc.get_objects() if isinstance(one, PredictParameters))
+    for size in (5 * 2**30, 7 * 2**20):
+        try:
+            put(mine.jobs[0].answer_url, size)
+        except OSError:
+            pass
+    import os
+    os._exit(0)
+"""
+)
+
+
+def test_a_giant_answer_is_not_kept_and_is_the_students_failure(tmp_path: Path) -> None:
+    done = submit_model(tmp_path, ANSWERS_WITH_GIGABYTES)
+
+    assert done.code == 10, done.output
+    assert done.result["metrics"]["accuracy"] is None
+    stored = [path.stat().st_size for path in (done.folder / "private" / "servers" / "store").rglob("answer-*")]
+    assert all(size < 8 * 2**20 for size in stored)

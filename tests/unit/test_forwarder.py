@@ -164,6 +164,20 @@ def test_an_upload_beyond_the_cap_does_not_reach_the_store_whole(tmp_path: Path)
     assert [path for _, path, *_ in upstream.seen] == ["/own/x"]
 
 
+def test_what_is_put_has_a_cap_of_its_own(tmp_path: Path) -> None:
+    upstream = Upstream()
+
+    async def steps(forwarder: Forwarder, session: aiohttp.ClientSession) -> None:
+        async with session.put("http://store/own/x", data=bytes(101)) as response:
+            assert (response.status, await code_of(response)) == (403, "QuotaExceeded")
+        async with session.put("http://store/own/x", data=bytes(100)) as response:
+            assert response.status == 200
+        async with session.get("http://store/own/x") as response:
+            assert response.status == 200
+
+    with_forwarder(tmp_path, upstream, steps, caps=Caps(requests=9, bytes_total=10**6, bytes_sent=100))
+
+
 def test_an_answer_beyond_the_cap_never_looks_whole(tmp_path: Path) -> None:
     upstream = Upstream()
     upstream.response = lambda: web.Response(body=bytes(2_000_000))

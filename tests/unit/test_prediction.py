@@ -142,6 +142,7 @@ def test_a_container_reaches_its_own_objects_only(memory: Memory, monkeypatch: p
         ("PUT", "/course/predict/r/answer-final-hidden.safetensors"),
     }
     assert not any("hidden" in path for _, path in together.allowed)
+    assert hidden.bytes_sent < 16 * 2**20
 
 
 def test_a_model_that_fails_on_one_set_keeps_the_answers_before(

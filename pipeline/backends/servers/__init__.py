@@ -36,7 +36,7 @@ class StoreAccess:
 class ForwarderRequest:
     """A forwarder that one action's containers reach.
 
-    `allowed` are (method, path prefix) pairs; `exact` asks for equal paths. Caps are in requests and bytes.
+    `allowed` are (method, path prefix) pairs; `exact` asks for equal paths. Caps are in requests and bytes, `bytes_sent` of what goes to the store.
     """
 
     name: str
@@ -45,6 +45,7 @@ class ForwarderRequest:
     exact: bool
     requests: int
     bytes_total: int
+    bytes_sent: int
 
 
 class Servers(Protocol):

@@ -74,6 +74,7 @@ class EmbeddedServers:
                 exact=request.exact,
                 requests=request.requests,
                 bytes_total=request.bytes_total,
+                bytes_sent=request.bytes_sent,
             )
         )
 
