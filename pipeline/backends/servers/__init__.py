@@ -36,7 +36,8 @@ class StoreAccess:
 class ForwarderRequest:
     """A forwarder that one action's containers reach.
 
-    `allowed` are (method, path prefix) pairs; `exact` asks for equal paths. Caps are in requests and bytes, `bytes_sent` of what goes to the store.
+    `allowed` are (method, path prefix) pairs; `exact` asks for equal paths. Caps are in requests and bytes;
+    `bytes_sent` counts what goes to the store.
     """
 
     name: str
