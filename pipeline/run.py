@@ -84,6 +84,7 @@ class Image(Recorded):
 
     reference: str
     digest: str
+    id: str = Field(default="", description="docker: the engine's image id, which must be what really runs")
     base: str
     base_digest: str
     lock_sha256: str

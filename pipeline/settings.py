@@ -162,12 +162,19 @@ class Assignment(Frozen):
 
 
 class Servers(Frozen):
-    """Where OpenWhisk and the store are. None: the embedded ones."""
+    """Where OpenWhisk, the store and the registry are. None: the embedded ones, and no registry."""
 
     apihost: str | None = None
     auth_file: Path | None = None
     ca_file: Path | None = None
     insecure: bool = False
+    advertise: str | None = Field(default=None, description="this host's address as OpenWhisk's containers reach it")
+    registry: str | None = Field(default=None, description="host:port, with a path where images lie below one")
+    registry_auth_file: Path | None = Field(default=None, description="user:password in one line")
+    store_endpoint: str | None = Field(default=None, description="http(s)://host:port of MinIO")
+    store_auth_file: Path | None = Field(default=None, description="ACCESS:SECRET in one line")
+    store_ca_file: Path | None = None
+    networks: str = Field(default="10.213.0.0/16", description="docker: networks of runs are cut from it, /28 each")
     pool_mb: int | None = Field(default=None, ge=128, description="the embedded server's memory pool")
     prewarmed: int = Field(default=0, ge=0, le=64)
     prewarmed_mb: int = Field(default=256, ge=128)

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import ValidationError
 
-from pipeline.embedded.contract import Forward, Forwarded, Pool, ProcessImage, Reach, Usage
+from pipeline.embedded.contract import DockerImage, Forward, Forwarded, Pool, ProcessImage, Reach, Usage
 from pipeline.embedded.processes import Recorded, own_environment, own_module
 from pipeline.embedded.reaping import reap_children
 from pipeline.embedded.settings import EmbeddedSettings, Ready, StoreKeys, write_private
@@ -53,8 +53,8 @@ class Embedded:
     def status(self) -> dict[str, Any]:
         return dict(self.ask("GET", "/status"))
 
-    def install(self, image: ProcessImage) -> None:
-        """Makes a process image known by its reference."""
+    def install(self, image: ProcessImage | DockerImage) -> None:
+        """Makes an image known by its reference."""
         write_private(State(self.ready.state).image_file(image.reference), image)
 
     def set_reach(self, reach: Reach) -> dict[str, str]:

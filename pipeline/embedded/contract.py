@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 
 class Message(BaseModel):
@@ -19,6 +19,7 @@ CODE_IMAGE = "python:3"
 class ProcessImage(Message):
     """The process sandbox's image: a manifest of folders, each put read-only into the sandbox."""
 
+    sandbox: Literal["process"] = "process"
     reference: str
     digest: str
     python: Path = Field(description="the interpreter")
@@ -30,15 +31,39 @@ class ProcessImage(Message):
     variables: dict[str, str] = Field(default_factory=dict)
 
 
-class Service(Message):
-    """A service that one action's containers may reach, by the Unix socket on which it answers out here.
+class DockerImage(Message):
+    """What a reference must be on the docker engine: a tag that was moved since is not run."""
 
-    Inside an empty network namespace a relay listens on 127.0.0.1:`port` and forwards there.
+    sandbox: Literal["docker"] = "docker"
+    reference: str
+    id: str = Field(
+        pattern=r"\Asha256:[0-9a-f]{64}\z", description="the engine's image id, the hash of its configuration"
+    )
+    digest: str = Field(default="", description="of the manifest in the registry; empty: it is in none")
+
+
+Manifest = Annotated[ProcessImage | DockerImage, Field(discriminator="sandbox")]
+"""What an image's reference stands for in either sandbox."""
+read_manifest = TypeAdapter[ProcessImage | DockerImage](Manifest).validate_json
+
+
+class Service(Message):
+    """A service that one action's containers may reach, by where it answers out here: a Unix socket or host:port.
+
+    Process sandbox: inside an empty network namespace a relay listens on 127.0.0.1:`port` and forwards there.
+    Docker: `port` of the address that this host has on the run's network.
     """
 
     name: str
-    socket: Path
-    port: int
+    socket: Path | None = None
+    target: str = Field(default="", description="host:port, where there is no socket")
+    port: int = Field(ge=1, le=65535)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.socket is None) == (not self.target):
+            raise ValueError(f"service {self.name!r} is either a socket or host:port")
+        return self
 
 
 class Reach(Message):
@@ -83,6 +108,7 @@ class Usage(Message):
 
     activation: str
     container: str
+    image: str = Field(default="", description="what really ran: a manifest's digest, or the engine's image id")
     cpu_s: float = 0.0
     peak_memory_mb: float = 0.0
     processes: int = 0

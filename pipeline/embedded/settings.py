@@ -26,6 +26,11 @@ class EmbeddedSettings(Message):
     concurrent: int = Field(default=30, ge=1, description="activations of one namespace at once")
     per_minute: int = Field(default=100_000, ge=1, description="invocations of one namespace a minute")
     namespace: str = Field(default="guest", pattern=r"\A[A-Za-z0-9_-]{1,64}\z")
+    networks: str = Field(default="10.213.0.0/16", description="docker: networks of runs are cut from it, /28 each")
+    containers: int = Field(default=12, ge=1, description="docker: at most so many at once; beyond 12 a larger network")
+    reach: tuple[str, ...] = Field(default=(), description="host:port that containers of the guest may reach too")
+    registry: str | None = Field(default=None, description="docker: host:port of the registry to pull from")
+    registry_auth_file: Path | None = Field(default=None, description="user:password in one line")
     idle_s: float = Field(default=900, ge=0, description="ends after so many idle seconds; 0: never")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.backends import Backends
 from pipeline.backends.functions import Action
-from pipeline.embedded.contract import ProcessImage
+from pipeline.embedded.contract import read_manifest
 from pipeline.errors import CourseError
 from pipeline.listener import StageLog
 from pipeline.planned_actions import planned_actions
@@ -18,7 +18,7 @@ MB = 2**20
 
 def register(run: Run, backends: Backends, log: StageLog) -> None:
     """Puts the actions; the same again after a kill. Raises CourseError where the server allows less than asked."""
-    backends.servers.install(ProcessImage.model_validate_json(run.image_file.read_bytes()))
+    backends.servers.install(read_manifest(run.image_file.read_bytes()))
     functions = backends.servers.functions()
     allowed = functions.server_limits()
     actions = planned_actions(run)

@@ -55,6 +55,12 @@ class PlainContainer:
             await asyncio.wait([self._ended], timeout=wait_s)
         return ExitState(self._ended.result()) if self._ended.done() else None
 
+    async def pause(self) -> None:
+        pass
+
+    async def resume(self) -> None:
+        pass
+
     async def usage(self) -> Usage:
         return Usage(activation=self._activation, container=self.id)
 

@@ -22,6 +22,8 @@ class Base:
     """normalised name -> the text of METADATA, what a resolver needs to know of the packages"""
     folder: Path | None = None
     """process sandbox: a folder of these packages that is put on PYTHONPATH read-only, made by the first build"""
+    image: str = ""
+    """docker: what FROM names, an image id or name@digest"""
     notes: tuple[str, ...] = ()
     """what a report says of it, such as the build of torch"""
 

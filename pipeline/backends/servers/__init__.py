@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from pipeline.backends.functions import Functions
 from pipeline.backends.store import Bucket
-from pipeline.embedded.contract import Pool, ProcessImage, Service, Usage
+from pipeline.embedded.contract import DockerImage, Pool, ProcessImage, Service, Usage
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Servers(Protocol):
         """The run's own bucket, with the run's own key: what its workers may read and change."""
         ...
 
-    def install(self, image: ProcessImage) -> None:
-        """Makes a process image known by its reference."""
+    def install(self, image: ProcessImage | DockerImage) -> None:
+        """Makes an image known by its reference: its folders, or the id that it must have."""
         ...
 
     def open_forwarder(self, request: ForwarderRequest) -> Path:

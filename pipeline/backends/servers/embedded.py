@@ -12,7 +12,7 @@ from pipeline.backends.servers import ForwarderRequest, StoreAccess, Traffic
 from pipeline.backends.store import Bucket
 from pipeline.backends.store.s3 import connect
 from pipeline.embedded import client
-from pipeline.embedded.contract import Forward, Pool, ProcessImage, Reach, Service, Usage
+from pipeline.embedded.contract import DockerImage, Forward, Pool, ProcessImage, Reach, Service, Usage
 from pipeline.embedded.settings import EmbeddedSettings, StoreKeys
 from pipeline.embedded.state import State
 from pipeline.run import Run
@@ -62,7 +62,7 @@ class EmbeddedServers:
     def run_bucket(self) -> Bucket:
         return self._run_bucket
 
-    def install(self, image: ProcessImage) -> None:
+    def install(self, image: ProcessImage | DockerImage) -> None:
         self.embedded.install(image)
 
     def open_forwarder(self, request: ForwarderRequest) -> Path:

@@ -107,6 +107,14 @@ class Container(Protocol):
         """What the activation of the last `begin` used until now, also after the container's end."""
         ...
 
+    async def pause(self) -> None:
+        """Holds all processes still until `resume`; only between two activations. Harmless where that cannot be."""
+        ...
+
+    async def resume(self) -> None:
+        """Lets a paused container go on. Harmless where it is not paused. Raises NoContainerError where it cannot."""
+        ...
+
     async def stop(self) -> None:
         """Ends the whole process tree at once and frees what belonged to it. Harmless a second time."""
         ...

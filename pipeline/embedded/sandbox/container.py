@@ -88,6 +88,12 @@ class ProcessContainer:
             self.watch.look(closely=True)
         return self.watch.usage(self.activation)
 
+    async def pause(self) -> None:
+        """Nothing: an idle process tree takes its memory and no processor."""
+
+    async def resume(self) -> None:
+        """Nothing, as it was never paused."""
+
     async def stop(self) -> None:
         """Kills the whole tree; in a process namespace the kernel ends all with its first process."""
         if not self.watch.apart and not self.ended.done():

@@ -180,11 +180,13 @@ class ProcessMaker:
         """What containers made from now on reach; those that are there keep what they have."""
         self.reaches[reach.namespace, reach.action] = reach
         if not self.apart:
-            return {service.name: await self.listeners.open(service.socket) for service in reach.services}
+            sockets = {one.name: one.socket for one in reach.services if one.socket is not None}
+            return {name: await self.listeners.open(socket) for name, socket in sockets.items()}
         for service in reach.services:
             # a folder that only we can pass keeps others away; the sandbox's user must be able to connect
             with contextlib.suppress(FileNotFoundError):
-                service.socket.chmod(0o666)
+                if service.socket is not None:
+                    service.socket.chmod(0o666)
         return {service.name: f"127.0.0.1:{service.port}" for service in reach.services}
 
     async def watch(self) -> None:

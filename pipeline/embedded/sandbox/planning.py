@@ -49,7 +49,7 @@ def plan(
     python = image.python.resolve()
     folders = {inside: source for inside, source in folders_of(image).items() if source is not None}
     mounts = [*interpreter_mounts(python), *(Mount(source, inside) for inside, source in folders.items())]
-    sockets = [Mount(service.socket, INSIDE_SERVICES / service.name) for service in services]
+    sockets = [Mount(one.socket, INSIDE_SERVICES / one.name) for one in services if one.socket is not None]
     for mount in (*mounts, *sockets):
         if not mount.source.exists():
             raise NoContainerError(f"what a container needs is not there: {mount.source.name} for {mount.inside}")
