@@ -103,6 +103,7 @@ def test_a_lost_connection_never_starts_a_second_activation(script: Script) -> N
 
 
 def test_no_server_is_named(script: Script) -> None:
+    script.server.shutdown()  # a thread that still waits on the closed socket would keep it listening
     script.server.server_close()
     with pytest.raises(InfrastructureError, match=r"127\.0\.0\.1.* cannot be reached"):
         script.client().invoke("a", {})
