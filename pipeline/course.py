@@ -27,7 +27,7 @@ PREFIX = "PIPELINE_"
 # what may differ from machine to machine; all else is the course's and stands in its file
 MACHINE_KEYS = ("wheels", "cache", *(f"servers.{name}" for name in Servers.model_fields))
 VARIABLES = {PREFIX + key.replace(".", "_").upper(): key for key in MACHINE_KEYS}
-PATHS = ("wheels", "cache", "servers.auth_file", "servers.ca_file")
+PATHS = ("wheels", "cache", *(f"servers.{name}" for name in Servers.model_fields if name.endswith("_file")))
 ASSIGNMENT_PATHS = ("data.folder", "secret_file")
 MADE_WHEN_MISSING = {"cache"}
 

@@ -104,6 +104,14 @@ class InfrastructureError(PipelineError):
     outcome = Outcome.INFRASTRUCTURE
 
 
+class ThrottledError(InfrastructureError):
+    """A server takes no more for now; it was not done, and may be tried again in `wait_s` seconds."""
+
+    def __init__(self, message: str, *, wait_s: float) -> None:
+        super().__init__(message, hint="the server's operator can raise its limits")
+        self.wait_s = wait_s
+
+
 class AbortedError(PipelineError):
     """A person stopped the run."""
 

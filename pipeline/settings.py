@@ -169,6 +169,7 @@ class Servers(Frozen):
     ca_file: Path | None = None
     insecure: bool = False
     advertise: str | None = Field(default=None, description="this host's address as OpenWhisk's containers reach it")
+    bind: str | None = Field(default=None, description="what is listened on for them; none: `advertise`")
     registry: str | None = Field(default=None, description="host:port, with a path where images lie below one")
     registry_auth_file: Path | None = Field(default=None, description="user:password in one line")
     store_endpoint: str | None = Field(default=None, description="http(s)://host:port of MinIO")
@@ -178,6 +179,18 @@ class Servers(Frozen):
     pool_mb: int | None = Field(default=None, ge=128, description="the embedded server's memory pool")
     prewarmed: int = Field(default=0, ge=0, le=64)
     prewarmed_mb: int = Field(default=256, ge=128)
+
+    @model_validator(mode="after")
+    def _another_openwhisk_is_whole(self) -> Self:
+        needed = {
+            "auth_file": (self.auth_file, "a file with its key, uuid:key"),
+            "advertise": (self.advertise, "this host's address as its containers reach it"),
+            "registry": (self.registry, "where it pulls the images from"),
+        }
+        missing = [f"{name} ({what})" for name, (value, what) in needed.items() if not value]
+        if self.apihost is not None and missing:
+            raise ValueError(f"apihost names an OpenWhisk, which needs {', '.join(missing)} too")
+        return self
 
 
 class Course(Frozen):

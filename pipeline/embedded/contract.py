@@ -100,6 +100,35 @@ class Forwarded(Message):
     seconds: float = 0.0
 
 
+class Invoking(Message):
+    """What student code may ask of OpenWhisk with a key of ours: these actions, so often, until then.
+
+    Caps count all requests and all bytes of bodies; `invocations` those that OpenWhisk has accepted.
+    """
+
+    name: str = Field(pattern=r"\A[a-z0-9][a-z0-9-]{0,63}\z")
+    actions: tuple[str, ...]
+    invocations: int = Field(ge=0)
+    requests: int = Field(ge=0)
+    bytes_total: int = Field(ge=0)
+    per_minute: int = Field(default=60, ge=1)
+    expires: float = Field(description="seconds since the epoch")
+
+
+class InvocationKey(Message):
+    """Where OpenWhisk's API answers for student code, and the key that opens it there and nowhere else."""
+
+    socket: Path
+    auth: str = Field(repr=False, description="uuid:key, as every client of OpenWhisk takes it")
+
+
+class Invoked(Message):
+    """What student code has asked of OpenWhisk: requests and bytes passed on, and the activations that it started."""
+
+    passed: Forwarded = Forwarded()
+    invocations: int = 0
+
+
 class Usage(Message):
     """Measured from outside, of the container of one activation. Bytes, seconds, MB of 2**20 bytes.
 

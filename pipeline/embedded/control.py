@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from aiohttp import web
 from pydantic import ValidationError
 
-from pipeline.embedded.contract import Forward, Forwarded, Pool, Reach, Usage
+from pipeline.embedded.contract import Forward, Forwarded, InvocationKey, Invoked, Invoking, Pool, Reach, Usage
 from pipeline.errors import PipelineError
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,12 @@ class Controlled(Protocol):
 
     async def close_forwarder(self, name: str) -> None: ...
 
+    async def open_invocations(self, rule: Invoking) -> InvocationKey: ...
+
+    def invoked(self, name: str) -> Invoked: ...
+
+    async def close_invocations(self, name: str) -> None: ...
+
     def usage(self, namespace: str) -> list[Usage]: ...
 
     def pool(self) -> Pool: ...
@@ -44,7 +50,7 @@ class Controlled(Protocol):
 
 
 class Control:
-    """`/status`, `/reach`, `/forwarder`, `/usage`, `/pool`, `/cancel`, `/stop`."""
+    """`/status`, `/reach`, `/forwarder`, `/invocations`, `/usage`, `/pool`, `/cancel`, `/stop`."""
 
     def __init__(self, controlled: Controlled) -> None:
         self.controlled = controlled
@@ -62,6 +68,9 @@ class Control:
                 web.post("/forwarder", self.open_forwarder),
                 web.get("/forwarder/{name}", self.forwarder_counts),
                 web.delete("/forwarder/{name}", self.close_forwarder),
+                web.post("/invocations", self.open_invocations),
+                web.get("/invocations/{name}", self.invoked),
+                web.delete("/invocations/{name}", self.close_invocations),
                 web.get("/usage", self.usage),
                 web.get("/pool", self.pool),
                 web.post("/cancel", self.cancel),
@@ -118,6 +127,17 @@ class Control:
 
     async def close_forwarder(self, request: web.Request) -> web.Response:
         await self.controlled.close_forwarder(request.match_info["name"])
+        return web.json_response({})
+
+    async def open_invocations(self, request: web.Request) -> web.Response:
+        rule = Invoking.model_validate_json(await request.read())
+        return web.json_response((await self.controlled.open_invocations(rule)).model_dump(mode="json"))
+
+    async def invoked(self, request: web.Request) -> web.Response:
+        return web.json_response(self.controlled.invoked(request.match_info["name"]).model_dump())
+
+    async def close_invocations(self, request: web.Request) -> web.Response:
+        await self.controlled.close_invocations(request.match_info["name"])
         return web.json_response({})
 
     async def usage(self, request: web.Request) -> web.Response:

@@ -14,6 +14,17 @@ from pipeline.files import write_json
 from pipeline.settings import Isolation, Sandbox
 
 
+class Outside(Message):
+    """Another OpenWhisk that runs the actions. Services listen on `bind`; its containers reach them at `advertise`."""
+
+    apihost: str = Field(description="http(s)://host:port")
+    auth_file: Path = Field(description="uuid:key in one line")
+    ca_file: Path | None = None
+    insecure: bool = False
+    bind: str
+    advertise: str
+
+
 class EmbeddedSettings(Message):
     """Settings of one supervised process. Ports of 0: free ones, the same again after a restart."""
 
@@ -31,12 +42,13 @@ class EmbeddedSettings(Message):
     reach: tuple[str, ...] = Field(default=(), description="host:port that containers of the guest may reach too")
     registry: str | None = Field(default=None, description="docker: host:port of the registry to pull from")
     registry_auth_file: Path | None = Field(default=None, description="user:password in one line")
+    outside: Outside | None = Field(default=None, description="no OpenWhisk here: actions run in that one")
     idle_s: float = Field(default=900, ge=0, description="ends after so many idle seconds; 0: never")
 
 
 class OpenWhiskAccess(Message):
     apihost: str = Field(description="http://host:port")
-    auth: str = Field(repr=False, description="uuid:key of the namespace")
+    auth: str = Field(repr=False, description="uuid:key of the namespace; empty for one outside: its file has it")
 
 
 class StoreKeys(Message):

@@ -23,6 +23,8 @@ class State:
         self.children_file = folder / "children.jsonl"
         self.reach_file = folder / "reach.json"
         self.forwarders_file = folder / "forwarders.json"
+        self.invocations_file = folder / "invocations.json"
+        self.outside_file = folder / "outside.json"
         self.openwhisk = folder / "openwhisk"
         self.store = folder / "store"
         self.images = folder / "images"

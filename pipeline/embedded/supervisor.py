@@ -18,9 +18,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.embedded.contract import Forward, Forwarded, Pool, Reach, Usage
+from pipeline.embedded.contract import Forward, Forwarded, InvocationKey, Invoked, Invoking, Pool, Reach, Usage
 from pipeline.embedded.control import Control
+from pipeline.embedded.elsewhere import ISOLATION, UNENFORCED, Elsewhere
 from pipeline.embedded.forwarders import Forwarders
+from pipeline.embedded.invocations import Invocations, inside, outside
 from pipeline.embedded.makers import Makers
 from pipeline.embedded.openwhisk.server import OpenWhisk
 from pipeline.embedded.openwhisk.settings import Settings, default_pool_mb
@@ -29,7 +31,6 @@ from pipeline.embedded.reaping import end_children, note_child
 from pipeline.embedded.sandbox.probe import probe
 from pipeline.embedded.settings import (
     EmbeddedSettings,
-    Kept,
     OpenWhiskAccess,
     Ready,
     StoreKeys,
@@ -61,9 +62,11 @@ class Supervisor:
         self.sockets = socket_folder(state.folder)
         self.kept = read_kept(state.kept_file).with_keys(*STORES)
         self.stores = {name: self.make_store(name) for name in STORES}
-        self.makers: Makers
-        self.openwhisk: OpenWhisk
+        self.isolation, self.unenforced = ISOLATION, UNENFORCED
+        self.openwhisk: OpenWhisk | Elsewhere
+        self.access: OpenWhiskAccess
         self.forwarders = Forwarders(state.forwarders_file, self.sockets, self.stores)
+        self.invocations = Invocations(state.invocations_file, self.sockets)
         self.book = UsageBook(state.folder / "usage.jsonl")
         self.reaches: dict[tuple[str, str], Reach] = {}
         self.control = Control(self)
@@ -80,57 +83,74 @@ class Supervisor:
             for store in self.stores.values():
                 stack.push_async_callback(store.stop)
             # the maker asks for the probe's answer, which is kept: it is found while the stores start
-            await asyncio.gather(*(store.start() for store in self.stores.values()), asyncio.to_thread(probe))
-            self.makers = Makers(self.state, self.sockets, self.settings.sandbox)
-            self.openwhisk = OpenWhisk(self.state.openwhisk, self.makers.maker, openwhisk_settings(self.settings))
-            stack.push_async_callback(self.makers.close)
-            stack.push_async_callback(self.openwhisk.stop)
-            await self.openwhisk.start()
-            port = await self.serve_openwhisk()
+            probing = asyncio.to_thread(probe) if self.settings.outside is None else asyncio.sleep(0)
+            await asyncio.gather(*(store.start() for store in self.stores.values()), probing)
+            await self.start_openwhisk(stack)
             stack.push_async_callback(self.forwarders.stop)
             await self.forwarders.start()
+            stack.push_async_callback(self.invocations.stop)
+            there = self.settings.outside
+            await self.invocations.start(inside(self.access) if there is None else outside(there))
             await self.reach_again()
             stack.push_async_callback(self.control.close)
             await self.control.serve(self.sockets / "control.sock")
             stack.callback(self.state.ready_file.unlink, missing_ok=True)
-            self.write_ready(port)
+            self.write_ready()
             await self.serve_until_stopped()
         log.info("stopped")
 
-    async def serve_openwhisk(self) -> int:
+    async def start_openwhisk(self, stack: AsyncExitStack) -> None:
+        """The embedded one with its containers; or what stands for one that is elsewhere."""
+        there = self.settings.outside
+        if there is not None:
+            self.openwhisk = Elsewhere(there, self.state.outside_file)
+            self.access = OpenWhiskAccess(apihost=there.apihost, auth="")
+            stack.push_async_callback(self.openwhisk.stop)
+            return
+        makers = Makers(self.state, self.sockets, self.settings.sandbox)
+        self.isolation, self.unenforced = makers.isolation, makers.unenforced
+        service = self.openwhisk = OpenWhisk(self.state.openwhisk, makers.maker, openwhisk_settings(self.settings))
+        stack.push_async_callback(makers.close)
+        stack.push_async_callback(service.stop)
+        await service.start()
+        port = await self.serve_openwhisk(service)
+        self.kept = self.kept.model_copy(update={"openwhisk_port": port})
+        namespace = service.add_namespace(self.settings.namespace)
+        self.access = OpenWhiskAccess(apihost=f"http://{HOST}:{port}", auth=namespace.auth)
+
+    async def serve_openwhisk(self, service: OpenWhisk) -> int:
         """On the port asked for, else on the one of before, else on a free one."""
         asked, before = self.settings.openwhisk_port, self.kept.openwhisk_port
         try:
-            return await self.openwhisk.serve(HOST, asked or before)
+            return await service.serve(HOST, asked or before)
         except OSError as error:
             if asked:
                 raise InfrastructureError(
                     f"cannot listen on {HOST}:{asked}: {error.strerror}", hint="name another port, or 0 for a free one"
                 ) from error
-            return await self.openwhisk.serve(HOST, 0)
+            return await service.serve(HOST, 0)
 
-    def write_ready(self, port: int) -> None:
+    def write_ready(self) -> None:
         """Keeps ports and keys first: what is announced must be the same after a kill."""
         ports = {name: store.address[1] for name, store in self.stores.items()}
-        self.kept = Kept(openwhisk_port=port, ports=ports, keys=self.kept.keys)
+        self.kept = self.kept.model_copy(update={"ports": ports})
         write_private(self.state.kept_file, self.kept)
         me = recorded(os.getpid())
         assert me is not None, "this process runs"
-        namespace = self.openwhisk.add_namespace(self.settings.namespace)
         ready = Ready(
             pid=me.pid,
             started=me.started,
             state=self.state.folder,
             control=self.sockets / "control.sock",
-            namespace=namespace.name,
-            openwhisk=OpenWhiskAccess(apihost=f"http://{HOST}:{port}", auth=namespace.auth),
+            namespace=self.settings.namespace,
+            openwhisk=self.access,
             store=self.keys_of("course"),
             run_store=self.keys_of("run"),
-            isolation=self.makers.isolation,
-            unenforced=self.makers.unenforced,
+            isolation=self.isolation,
+            unenforced=self.unenforced,
         )
         write_private(self.state.ready_file, ready)
-        log.info("ready: OpenWhisk on port %d, stores on %s", port, ports)
+        log.info("ready: OpenWhisk at %s, stores on %s", self.access.apihost, ports)
 
     def keys_of(self, name: str) -> StoreKeys:
         access, secret = self.kept.keys[name]
@@ -153,11 +173,11 @@ class Supervisor:
         for namespace in {self.settings.namespace, *(name for name, _ in self.reaches)}:
             self.book.add(namespace, self.openwhisk.usage(namespace))
         self.forwarders.save()
+        self.invocations.save()
 
     def is_idle(self) -> bool:
-        pool = self.openwhisk.pool()
-        working = pool.busy_mb > 0 or bool(pool.queue)
-        return bool(self.settings.idle_s) and not working and self.control.idle_s > self.settings.idle_s
+        quiet = not self.openwhisk.in_use and self.control.idle_s > self.settings.idle_s
+        return bool(self.settings.idle_s) and quiet
 
     async def reach_again(self) -> None:
         """What an action reached before a kill it reaches again, as far as the services are still there."""
@@ -176,7 +196,7 @@ class Supervisor:
             "pid": os.getpid(),
             "stores": {name: {"endpoint": one.endpoint, "restarts": one.restarts} for name, one in self.stores.items()},
             "pool": self.openwhisk.pool().model_dump(mode="json"),
-            "isolation": self.makers.isolation,
+            "isolation": self.isolation,
         }
 
     async def set_reach(self, reach: Reach) -> dict[str, str]:
@@ -194,6 +214,15 @@ class Supervisor:
 
     async def close_forwarder(self, name: str) -> None:
         await self.forwarders.close(name)
+
+    async def open_invocations(self, rule: Invoking) -> InvocationKey:
+        return await self.invocations.open(rule)
+
+    def invoked(self, name: str) -> Invoked:
+        return self.invocations.invoked(name)
+
+    async def close_invocations(self, name: str) -> None:
+        await self.invocations.close(name)
 
     def usage(self, namespace: str) -> list[Usage]:
         self.book.add(namespace, self.openwhisk.usage(namespace))

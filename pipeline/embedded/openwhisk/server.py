@@ -158,6 +158,12 @@ class OpenWhisk:
         return self._pool.view()
 
     @property
+    def in_use(self) -> bool:
+        """Whether an activation runs or waits."""
+        pool = self._pool.view()
+        return pool.busy_mb > 0 or bool(pool.queue)
+
+    @property
     def queue(self) -> tuple[QueueEntry, ...]:
         return self._pool.view().queue
 
