@@ -48,6 +48,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer({"arguments": arguments, "pid": os.getpid(), "runs": STATE["runs"]})
             case "told":
                 self.answer({"init": STATE["init"], "run": body, "environment": dict(os.environ)})
+            case "result":
+                self.answer(arguments["result"])
             case "sleep":
                 time.sleep(arguments["seconds"])
                 self.answer({"pid": os.getpid()})

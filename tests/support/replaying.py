@@ -29,11 +29,14 @@ EQUAL_HEADERS = (
     "access-control-allow-headers",
 )
 PRESENT_HEADERS = ("x-request-id", "x-openwhisk-activation-id")
-FIGURES = frozenset(
-    "duration waitTime initTime updated start end uptime pid now_ms buildno size runs activations actions packages "
-    "rules triggers".split()
-)
-OF_THE_HOST = frozenset("host run_headers env gets init build description swagger_paths runtimes support logs".split())
+FIGURES = {
+    *("duration", "waitTime", "initTime", "updated", "start", "end", "uptime", "pid", "now_ms", "buildno", "size"),
+    *("runs", "activations", "actions", "packages", "rules", "triggers"),
+}
+OF_THE_HOST = {
+    *("host", "run_headers", "env", "gets", "init", "build", "description", "swagger_paths", "runtimes", "support"),
+    "logs",
+}
 VARYING = (
     (re.compile(r"\b[0-9a-f]{32}\b"), "<id>"),
     (re.compile(r"\b1[5-9]\d{11}\b"), "<ms>"),

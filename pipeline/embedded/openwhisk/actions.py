@@ -38,7 +38,7 @@ class Exec:
     @property
     def binary(self) -> bool:
         """The server's own guess whether the code is base64 of a zip, as the real one makes it."""
-        return bool(self.code) and len(self.code or "") % 4 == 0 and BASE64.match(self.code or "") is not None
+        return is_base64(self.code or "")
 
     def to_json(self, *, code: bool = True) -> dict[str, Any]:
         parts = {"kind": self.kind, "image": self.image, "main": self.main, "code": self.code if code else None}
@@ -63,6 +63,13 @@ class Action:
     @property
     def path(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def immutable(self) -> set[str]:
+        """Bound parameters that no invocation may replace: all that have a value, where the action says `final`."""
+        if self.annotations.get("final") is not True:
+            return set()
+        return {one["key"] for one in self.parameters if one["value"] is not None}
 
     def arguments(self, payload: dict[str, Any]) -> dict[str, Any]:
         """The arguments of an invocation: bound parameters, overridden by the payload."""
@@ -189,6 +196,10 @@ def updated(old: Action, change: ActionChange, settings: Settings) -> Action:
         annotations={**kept, **change.annotations, "exec": execution.kind},
         revision=secrets.token_hex(8),
     )
+
+
+def is_base64(text: str) -> bool:
+    return bool(text) and len(text) % 4 == 0 and BASE64.match(text) is not None
 
 
 def _next_version(version: str) -> str:

@@ -16,6 +16,7 @@ from aiohttp import web
 from pipeline.embedded.openwhisk.api_actions import ActionsApi
 from pipeline.embedded.openwhisk.api_activations import ActivationsApi
 from pipeline.embedded.openwhisk.api_info import InfoApi
+from pipeline.embedded.openwhisk.api_web import WebApi
 from pipeline.embedded.openwhisk.errors import ApiError, forbidden, no_such_entity, refused, unknown_resource
 from pipeline.embedded.openwhisk.http import CORS, CORS_OUTSIDE, Call
 from pipeline.embedded.openwhisk.namespaces import Namespace, check_name
@@ -46,14 +47,17 @@ class Api:
         self._info = InfoApi(service)
         self._actions = ActionsApi(service)
         self._activations = ActivationsApi(service)
+        self._web = WebApi(service)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if refusal := _unreadable(request):
             return refusal
         call = Call(request)
-        if call.method == "OPTIONS":
-            return call.text("OK", HTTPStatus.OK, CORS if call.segments[:2] == ["api", "v1"] else CORS_OUTSIDE)
         try:
+            if call.segments[:3] == ["api", "v1", "web"] and (answer := await self._web.handle(call)) is not None:
+                return answer
+            if call.method == "OPTIONS":
+                return call.text("OK", HTTPStatus.OK, CORS if call.segments[:2] == ["api", "v1"] else CORS_OUTSIDE)
             if call.segments[:2] == ["api", "v1"]:
                 return await self._inside(call)
             return self._info.outside(call)

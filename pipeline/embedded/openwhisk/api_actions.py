@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from pipeline.embedded.openwhisk.actions import Action, read_change
+from pipeline.embedded.openwhisk.actions import read_change
 from pipeline.embedded.openwhisk.activation import Activation
 from pipeline.embedded.openwhisk.activations import shown
+from pipeline.embedded.openwhisk.admission import check_arguments, check_room
 from pipeline.embedded.openwhisk.errors import (
     OTHER_COLLECTION,
     ApiError,
@@ -18,7 +19,6 @@ from pipeline.embedded.openwhisk.errors import (
     malformed,
     malformed_query,
     no_such_entity,
-    refused,
     unknown_resource,
 )
 from pipeline.embedded.openwhisk.http import INTEGER, Call
@@ -90,7 +90,8 @@ class ActionsApi:
         if len(names) == 2:
             raise no_such_entity()
         action = self._service.action(namespace, names[0])
-        self._check_room(caller, action)
+        check_arguments(action, payload)
+        check_room(self._service, caller, action)
         activation = self._service.invoke(action, caller, payload, call.transaction)
         if blocking:
             await asyncio.wait((activation.answered,), timeout=wait_s)
@@ -104,20 +105,6 @@ class ActionsApi:
         if not INTEGER.match(value) or not 1 <= int(value[:12]) <= most:
             raise malformed_query("timeout", f"Timeout must be number of milliseconds up to {most}.")
         return int(value) / 1000
-
-    def _check_room(self, caller: Namespace, action: Action) -> None:
-        """What would wait for ever, and what a key may not start any more, is refused."""
-        if not self._service.fits(action):
-            pool = self._service.pool()
-            raise refused(
-                f"The action needs {action.limits.memory} MB, but the pool of {pool.size_mb} MB with "
-                f"{pool.prewarmed_mb} MB kept for prewarmed containers can never hold it."
-            )
-        used = self._service.journal.accepted(caller.name)
-        if caller.invocations is not None and used >= caller.invocations:
-            raise ApiError(
-                HTTPStatus.FORBIDDEN, f"This key may start {caller.invocations} activations, and has started {used}."
-            )
 
 
 def _authorise(caller: Namespace, namespace: str, names: list[str]) -> None:

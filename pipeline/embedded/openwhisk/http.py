@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import urllib.parse
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -65,6 +67,20 @@ class Call:
         content = {"code": self.transaction, "error": error.text}
         return self._response(compact(content).encode("utf-8", "replace"), error.status, JSON, headers)
 
+    def error_of_web(self, error: ApiError, headers: dict[str, str]) -> web.Response:
+        """The same for whoever calls a web action: for people's eyes, and with no challenge."""
+        content = json.dumps({"code": self.transaction, "error": error.text}, indent=2)
+        return self._response(content.encode(), error.status, JSON, headers)
+
+    def content(self, body: bytes, status: int, media_type: str, headers: Iterable[tuple[str, str]]) -> web.Response:
+        """An answer that an action has made; of a header that is there twice both are sent."""
+        answer = self._response(body, status, media_type, {})
+        if not media_type:
+            del answer.headers["Content-Type"]
+        for name, value in headers:
+            answer.headers.add(name, value)
+        return answer
+
     def not_allowed(self, allowed: str) -> web.Response:
         content = {"code": self.transaction, "error": f"HTTP method not allowed, supported methods: {allowed}"}
         return self._response(compact(content).encode(), HTTPStatus.METHOD_NOT_ALLOWED, JSON, {"Allow": allowed})
@@ -119,7 +135,7 @@ class Call:
 
     async def body(self, *, limit: int, depth: int, optional: bool = False) -> Any:
         """The JSON that was sent; `optional` takes nothing for an empty object. Raises ApiError (400, 413, 415)."""
-        data = await self._read(limit)
+        data = await self.read(limit)
         if not data and optional:
             return {}
         sent = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -135,7 +151,8 @@ class Call:
         except MalformedJsonError as error:
             raise malformed(str(error)) from None
 
-    async def _read(self, limit: int) -> bytes:
+    async def read(self, limit: int) -> bytes:
+        """The body as it was sent. Raises ApiError (413)."""
         length = self.request.content_length
         if length is not None and length > limit:
             raise too_large("Request", length, limit)
