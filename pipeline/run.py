@@ -175,6 +175,7 @@ class Run:
     in_use_file = Inside("private", "lock")
     servers_file = Inside("servers.json")
     servers_folder = Inside("private", "servers")
+    elsewhere_file = Inside("private", "elsewhere")
     hidden_logs = Inside("private", "logs")
     execution_file = Inside("private", "execution.json")
     activations = Inside("private", "activations")

@@ -14,6 +14,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")]
 
+MEMORY = "peak_memory_mb"
+ADDRESS = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"
+
 
 class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -168,8 +171,12 @@ class Servers(Frozen):
     auth_file: Path | None = None
     ca_file: Path | None = None
     insecure: bool = False
-    advertise: str | None = Field(default=None, description="this host's address as OpenWhisk's containers reach it")
-    bind: str | None = Field(default=None, description="what is listened on for them; none: `advertise`")
+    advertise: str | None = Field(
+        default=None, pattern=ADDRESS, description="this host's address as OpenWhisk's containers reach it"
+    )
+    bind: str | None = Field(
+        default=None, pattern=ADDRESS, description="what is listened on for them; none: `advertise`"
+    )
     registry: str | None = Field(default=None, description="host:port, with a path where images lie below one")
     registry_auth_file: Path | None = Field(default=None, description="user:password in one line")
     store_endpoint: str | None = Field(default=None, description="http(s)://host:port of MinIO")
@@ -208,6 +215,16 @@ class Course(Frozen):
     def _names_are_unique(self) -> Self:
         if len({one.name for one in self.assignments}) < len(self.assignments):
             raise ValueError("two assignments have the same name")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_checked_can_be_measured(self) -> Self:
+        checked = [one.name for one in self.assignments if any(each.measure == MEMORY for each in one.checks)]
+        if self.servers.apihost is not None and checked:
+            raise ValueError(
+                f"{', '.join(checked)}: no check on {MEMORY} can be graded with servers.apihost: a real OpenWhisk "
+                "measures no memory; its limit holds all the same"
+            )
         return self
 
     def assignment(self, name: str) -> Assignment | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pipeline.backends import Backends
 from pipeline.backends.images.process import ProcessImages
+from pipeline.backends.servers import Servers
 from pipeline.backends.servers.embedded import EmbeddedServers
+from pipeline.backends.servers.openwhisk import OpenWhiskServers
 from pipeline.course import cache_folder, user_cache
 from pipeline.embedded.contract import ProcessImage
 from pipeline.errors import UsageError
@@ -16,9 +18,12 @@ def choose(run: Run) -> Backends:
     """The backends that a run's record asks for. Raises UsageError for one that is not there yet."""
     if run.record.request.sandbox is Sandbox.DOCKER:
         raise UsageError("the docker sandbox is not there yet", hint="use --sandbox process")
-    if run.record.course.servers.apihost is not None:
-        raise UsageError("an OpenWhisk server of your own is not supported yet", hint="leave servers.apihost out")
-    return Backends(images=ProcessImages(cache_folder(run.record.course)), servers=EmbeddedServers(run))
+    return Backends(images=ProcessImages(cache_folder(run.record.course)), servers=servers(run))
+
+
+def servers(run: Run) -> Servers:
+    """The servers of a run, with the course's OpenWhisk where its settings name one."""
+    return EmbeddedServers(run) if run.record.course.servers.apihost is None else OpenWhiskServers(run)
 
 
 def runtime_image(reference: str) -> ProcessImage:

@@ -21,6 +21,7 @@ from pipeline.training.material import as_npy, read_labels
 from pipeline.training.status import ServerStatus, ShardStatus
 
 LARGEST_MODEL = 2**30
+NOT_MEASURED = "not measured: memory, CPU time, disk and processes of the workers, which a real OpenWhisk does not tell"
 
 
 def collect_training(run: Run, backends: Backends, log: StageLog) -> None:
@@ -48,7 +49,7 @@ def collect_training(run: Run, backends: Backends, log: StageLog) -> None:
             updates=status.version if status else None,
             host_cpu_percent=state.host_cpu_percent,
             torch=torch.__version__,
-            notes=state.notes,
+            notes=(*state.notes, *(() if backends.servers.measures else (NOT_MEASURED,))),
             missing=missing,
         ),
     )

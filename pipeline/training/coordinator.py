@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.backends.functions import Activation, Functions
 from pipeline.embedded.contract import Pool
-from pipeline.errors import InfrastructureError, LimitError, PipelineError, SubmissionError
+from pipeline.errors import InfrastructureError, LimitError, PipelineError, SubmissionError, ThrottledError
 from pipeline.listener import Listener, StageLog
 from pipeline.settings import Limits
 from pipeline.text import printable
@@ -27,6 +27,7 @@ LOST_AFTER_S = 60.0
 KEEP_TIME_S = 2.0
 INFRASTRUCTURE = "infrastructure:"
 """How the runner begins what it says of a server that did not answer."""
+WAITS, QUEUED = "not started", "queued"
 NOT_STARTED = "The action did not initialize"
 
 
@@ -66,6 +67,9 @@ class Coordinator:
         self.log = log
         self.begun = time.monotonic() - memory.state.training_s
         self.speed = Speed()
+        self.not_before = 0.0
+        self.begun_ones: set[str] = set()
+        self.busy_at = 0.0
 
     def train(self) -> ServerStatus:
         """Returns the server's status when all shards are done.
@@ -74,13 +78,15 @@ class Coordinator:
         """
         while True:
             status = self.status()
+            if any(shard.registered for shard in status.shards):
+                self.busy_at = time.time()
             for worker in self.memory.state.workers:
                 self.follow(worker, status.shards[worker.number])
             self.show(status)
             if all(worker.finished for worker in self.memory.state.workers):
                 self.memory.update(training_s=time.monotonic() - self.begun)
                 return status
-            self.check_time()
+            self.check_time(status)
             time.sleep(POLL_S)
 
     def follow(self, worker: WorkerState, shard: ShardStatus) -> None:
@@ -88,8 +94,11 @@ class Coordinator:
         if worker.finished:
             return
         if worker.running is None:
-            self.invoke(worker, shard)
+            if time.monotonic() >= self.not_before:
+                self.invoke(worker, shard)
             return
+        if shard.registered:
+            self.begun_ones.add(worker.running)
         record = self.functions.activation(worker.running)
         if record is not None:
             self.ended(worker, shard, record)
@@ -97,7 +106,13 @@ class Coordinator:
             self.watch_start(worker, shard)
 
     def invoke(self, worker: WorkerState, shard: ShardStatus) -> None:
-        activation = self.functions.invoke(self.action, self.parameters(worker))
+        try:
+            activation = self.functions.invoke(self.action, self.parameters(worker))
+        except ThrottledError as error:
+            self.not_before = time.monotonic() + error.wait_s
+            self.name_state(worker, f"{WAITS}: {error.message}")
+            self.absent(worker)
+            return
         self.memory.update_worker(
             worker.number,
             running=activation,
@@ -110,17 +125,20 @@ class Coordinator:
     def watch_start(self, worker: WorkerState, shard: ShardStatus) -> None:
         """A worker runs when it has registered; one that has not is named, with the reason where it is known."""
         waited = time.time() - worker.invoked_at
-        reason = self.queued(worker)
+        pool = self.pool()
+        reason = self.queued(worker, pool)
         if reason:
-            self.name_state(worker, f"queued: {reason}")
+            self.name_state(worker, f"{QUEUED}: {reason}")
             self.absent(worker)
         elif waited > self.limits.start_s and shard.steps == worker.steps_at_invocation:
-            self.name_state(worker, f"not started within {self.limits.start_s:.0f} s")
+            self.name_state(worker, f"{WAITS} within {self.limits.start_s:.0f} s")
+        if pool is None and worker.running not in self.begun_ones:
+            # in a queue that nobody sees an activation waits for as long as others fill the pool
+            waited = time.time() - max(worker.invoked_at, self.busy_at)
         if not reason and waited > self.limits.start_s + self.limits.timeout_s + LOST_AFTER_S:
             self.again(worker, shard, LOST)
 
-    def queued(self, worker: WorkerState) -> str:
-        pool = self.pool()
+    def queued(self, worker: WorkerState, pool: Pool | None) -> str:
         entries = pool.queue if pool else ()
         return next((entry.reason for entry in entries if entry.activation == worker.running), "")
 
@@ -155,15 +173,27 @@ class Coordinator:
             hint = why.hint or f"its log is logs/{worker.name}.log"
             raise why.error(f"{worker.name}: {why.reason}", hint=hint)
 
-    def check_time(self) -> None:
+    def check_time(self, status: ServerStatus) -> None:
         used = time.monotonic() - self.begun
         if used > self.memory.state.training_s + KEEP_TIME_S:  # a resumed run goes on counting from here
             self.memory.update(training_s=used)
         if used > self.limits.seconds:
+            self.blame_those_that_wait(status)
             raise LimitError(
                 f"training took longer than {self.limits.seconds:.0f} s",
                 hint="train fewer epochs, or make a step cheaper",
             )
+
+    def blame_those_that_wait(self, status: ServerStatus) -> None:
+        """Raises InfrastructureError where OpenWhisk never gave a worker its turn: with all there was time enough."""
+        unseen = (WAITS,) if self.pool() is None else (f"{WAITS}:",)
+        for worker in self.memory.state.workers:
+            shard = status.shards[worker.number]
+            if worker.state.startswith((QUEUED, *unseen)) and not shard.steps and not shard.registered:
+                raise InfrastructureError(
+                    f"training took longer than {self.limits.seconds:.0f} s, and {worker.name} was {worker.state}",
+                    hint="a larger pool, higher limits of the server, or an assignment with fewer workers",
+                )
 
     def show(self, status: ServerStatus) -> None:
         for worker in self.memory.state.workers:

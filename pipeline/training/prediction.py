@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from pipeline.backends.functions import Action, Activation, Functions
 from pipeline.backends.servers import ForwarderRequest, Servers
 from pipeline.embedded.contract import Service
-from pipeline.errors import InfrastructureError
+from pipeline.errors import InfrastructureError, ThrottledError
 from pipeline.listener import StageLog
 from pipeline.run import Run
 from pipeline.settings import TrainJob
@@ -30,6 +31,7 @@ POLL_S = 0.1
 REQUESTS, BYTES, ANSWER_BYTES = 64, 512 * 2**20, 8 * 2**20
 """The most that one prediction may ask of the store, and the most that it may put there, all attempts together."""
 ATTEMPTS = 2
+THROTTLED_FOR_S = 600.0
 LOST = "infrastructure"
 PROBLEMS = {
     "memory": "prediction used more memory than its action has",
@@ -54,6 +56,8 @@ class Predictor:
         self.job = job
         self.log = log
         self.until: dict[str, float] = {}
+        self.not_before = 0.0
+        self.throttled_since: float | None = None
 
     def predict(self) -> None:
         """Returns when each prediction has its answer or its problem.
@@ -68,7 +72,8 @@ class Predictor:
     def follow(self, name: str, group: Group) -> None:
         activation = group[0].activation
         if activation is None or name not in self.until:
-            self.invoke(name, group)
+            if time.monotonic() >= self.not_before:
+                self.invoke(name, group)
             return
         record = self.functions.activation(activation)
         if record is None and time.monotonic() < self.until[name]:
@@ -101,7 +106,7 @@ class Predictor:
     def invoke(self, name: str, group: Group) -> None:
         """A new action each time: no container of an earlier prediction can be met again."""
         action = self.action_name(name)
-        self.functions.put_action(Action(action, self.template.image, self.template.limits, self.template.parameters))
+        self.functions.put_action(replace(self.template, name=action))
         address = self.open_way(name, group, action)
         valid = timedelta(seconds=self.template.limits.timeout_s * 2 + 3600)
 
@@ -116,9 +121,22 @@ class Predictor:
             "device": self.job.device,
             "threads": self.job.threads,
         }
-        activation = self.functions.invoke(action, parameters)
+        try:
+            activation = self.functions.invoke(action, parameters)
+        except ThrottledError as error:
+            self.hold(error)
+            return
+        self.throttled_since = None
         self.until[name] = time.monotonic() + self.template.limits.timeout_s * 2 + 120
         self.update(group, activation=activation, attempts=group[0].attempts + 1)
+
+    def hold(self, error: ThrottledError) -> None:
+        """Nothing is invoked for as long as the server asks. Raises the error where this has no end."""
+        now = time.monotonic()
+        self.throttled_since = self.throttled_since or now
+        if now - self.throttled_since > THROTTLED_FOR_S:
+            raise error
+        self.not_before = now + error.wait_s
 
     def open_way(self, name: str, group: Group, action: str) -> str:
         """The forwarder that passes on exactly this group's objects; the address that the container uses."""

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.backends.functions import Action, Activation
 from pipeline.embedded.contract import Pool, QueueEntry
-from pipeline.errors import InfrastructureError, LimitError, SubmissionError
+from pipeline.errors import InfrastructureError, LimitError, SubmissionError, ThrottledError
 from pipeline.listener import Silent
 from pipeline.settings import Limits
 from pipeline.training import coordinator
@@ -201,6 +201,57 @@ def test_a_queued_worker_is_named_with_the_reason(memory: Memory, monkeypatch: p
     assert memory.state.notes == ("worker-0 queued: pool is full",)
     assert set(script.absent) == {0}, "the barrier is told not to wait for it"
     assert script.lost == []
+
+
+def test_workers_that_openwhisk_takes_no_more_of_come_later(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Script({n: [(STEPS, record())] for n in range(3)})
+    refused = iter(range(2))
+
+    def invoke(name: str, parameters: Mapping[str, Any]) -> str:
+        if parameters["id"] == "2" and next(refused, None) is not None:
+            raise ThrottledError("Too many requests in the last minute (count: 61, allowed: 60).", wait_s=0.05)
+        return Script.invoke(script, name, parameters)
+
+    script.invoke = invoke  # type: ignore[method-assign]
+    train(memory, script, monkeypatch)
+
+    assert [worker for worker, _ in script.invocations] == [0, 1, 2]
+    assert memory.state.notes == (
+        "worker-2 not started: Too many requests in the last minute (count: 61, allowed: 60).",
+    )
+    assert script.absent == [2, 2], "the others do not wait for it"
+
+
+@pytest.mark.parametrize(("others", "invocations"), [(True, 1), (False, 3)])
+def test_in_a_queue_that_nobody_sees_a_worker_waits_while_others_fill_the_pool(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch, others: bool, invocations: int
+) -> None:
+    """Invoked again it would only stand in the queue twice; when nobody is in its way, it is lost."""
+    script = Script({0: [(0, None)] * 3, 1: [(1, None) if others else (STEPS, record())]})
+    monkeypatch.setattr(Script, "pool", lambda _: None)
+    monkeypatch.setattr(coordinator, "LOST_AFTER_S", -1.9)
+    status = script.status
+
+    def busy() -> ServerStatus:
+        shards = [one.model_copy(update={"registered": others and one.shard == 1}) for one in status().shards]
+        return ServerStatus(version=0, shards=tuple(shards))
+
+    script.status = busy  # type: ignore[method-assign]
+    with pytest.raises(InfrastructureError, match="worker-0"):
+        train(memory, script, monkeypatch, start_s=1, timeout_s=1, seconds=1.5)
+
+    assert len([worker for worker, _ in script.invocations if worker == 0]) == invocations
+
+
+def test_time_that_ran_out_while_a_worker_had_no_turn_is_not_the_students(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = Script({0: [(1, None)], 1: [(0, None)]})
+    script.queue = [
+        QueueEntry(activation="1-1", namespace="g", action="t", memory_mb=1, waiting_s=1, position=1, reason="full")
+    ]
+    with pytest.raises(InfrastructureError, match="worker-1 was queued: full"):
+        train(memory, script, monkeypatch, seconds=0.2)
 
 
 def test_the_time_of_the_whole_training_is_limited(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.backends.functions import Action, ActionLimits
 from pipeline.backends.functions.openwhisk import TRIES, OpenWhiskClient
-from pipeline.errors import CourseError, InfrastructureError
+from pipeline.errors import CourseError, InfrastructureError, ThrottledError
 
 ACCEPTED = (202, {"activationId": "f" * 32})
 ACTION = Action("a", "image:1", ActionLimits(256, 60, 10), {"x": 1})
@@ -68,29 +68,67 @@ def refusal(text: str) -> dict[str, str]:
     return {"error": text, "code": "x" * 32}
 
 
-def test_throttled_calls_wait_and_use_up_no_tries(script: Script) -> None:
-    busy = (429, refusal("Too many concurrent requests in flight (count: 30, allowed: 30)."))
-    minute = (429, refusal("Too many requests in the last minute (count: 61, allowed: 60)."))
-    script.answers = [busy] * (TRIES + 2) + [minute, ACCEPTED]
-    assert script.client().invoke("a", {"n": 1}) == "f" * 32
-    assert len(script.asked) == TRIES + 4
-    assert 0 < script.slept[-1] <= 62
-    assert all(0 < one <= 5 for one in script.slept[:-1])
+@pytest.mark.parametrize(
+    ("said", "least_s", "most_s"),
+    [
+        ("Too many concurrent requests in flight (count: 30, allowed: 30).", 1, 10),
+        ("Too many requests in the last minute (count: 61, allowed: 60).", 0, 62),
+    ],
+)
+def test_a_throttled_invocation_is_its_callers_to_repeat(
+    script: Script, said: str, least_s: float, most_s: float
+) -> None:
+    script.answers = [(429, refusal(said))]
+    with pytest.raises(ThrottledError, match="Too many") as caught:
+        script.client().invoke("a", {"n": 1})
+    assert least_s <= caught.value.wait_s <= most_s
+    assert len(script.asked) == 1 and script.slept == [], "whoever invokes has others to look after"
 
 
-def test_throttling_without_end_is_the_infrastructures_fault(script: Script) -> None:
+def test_other_throttled_calls_wait_and_use_up_no_tries(script: Script) -> None:
+    script.answers = [(429, refusal("slow down"))] * (TRIES + 2) + [(200, {})]
+    script.client().put_action(ACTION)
+    assert len(script.asked) == TRIES + 3
     script.answers = [(429, refusal("Too many requests in the last minute (count: 61, allowed: 60)."))] * 1000
     with pytest.raises(InfrastructureError, match="last minute"):
-        script.client().invoke("a", {})
+        script.client().put_action(ACTION)
     assert sum(script.slept) >= 240
 
 
 def test_a_balancer_without_a_server_is_asked_again(script: Script) -> None:
-    script.answers = [(503, "no upstream"), (502, "bad gateway"), ACCEPTED]
+    script.answers = [(503, "no upstream"), ACCEPTED]
     assert script.client().invoke("a", {}) == "f" * 32
     script.answers = [(503, "no upstream")] * TRIES
     with pytest.raises(InfrastructureError, match="no upstream"):
         script.client().invoke("a", {})
+
+
+def test_behind_a_bad_gateway_an_activation_may_have_started(script: Script) -> None:
+    script.answers = [(502, "bad gateway"), ACCEPTED]
+    with pytest.raises(InfrastructureError, match="bad gateway"):
+        script.client().invoke("a", {})
+    assert len(script.asked) == 1
+    script.answers = [(502, "bad gateway"), (200, {})]
+    script.client().put_action(ACTION)
+
+
+def test_a_namespaces_own_limits_go_before_the_servers(script: Script) -> None:
+    about = {"limits": {"max_action_memory": 512 * 2**20, "max_action_duration": 300_000, "actions_per_minute": 60}}
+    script.answers = [(200, about), (200, {"maxActionMemory": 1024, "invocationsPerMinute": 10})]
+    limits = script.client().server_limits()
+    assert limits == {"max_action_memory": 2**30, "max_action_duration": 300_000, "actions_per_minute": 10}
+
+
+def test_the_actions_of_a_run_are_told_by_their_annotation(script: Script) -> None:
+    def listed(name: str, run: str) -> dict[str, Any]:
+        return {"name": name, "annotations": [{"key": "exec", "value": "blackbox"}, {"key": "run", "value": run}]}
+
+    script.answers = [(200, [listed("r-1-train", "r-1")] * 200), (200, [listed("r-train", "r"), {"name": "r-old"}])]
+    assert script.client().action_names("r") == ["r-train"]
+    assert [path for _, path, _ in script.asked] == [
+        "/api/v1/namespaces/_/actions?limit=200&skip=0",
+        "/api/v1/namespaces/_/actions?limit=200&skip=200",
+    ]
 
 
 def test_a_lost_connection_never_starts_a_second_activation(script: Script) -> None:

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from pipeline.backends.functions import Action, ActionLimits, Activation
 from pipeline.backends.servers import ForwarderRequest
 from pipeline.embedded.contract import Service
-from pipeline.errors import InfrastructureError, LimitError
+from pipeline.errors import InfrastructureError, LimitError, ThrottledError
 from pipeline.settings import TrainJob
 from pipeline.training import prediction
 from pipeline.training.evaluation import AnswerError, read_answer
@@ -171,6 +171,28 @@ def test_sets_that_take_too_much_together_are_tried_alone(
 
     assert set(predict(memory, servers, monkeypatch).values()) == {""}
     assert [len(parameters["jobs"]) for _, parameters in servers.invoked] == [1, 1, 3, 1, 1, 1]
+
+
+def test_a_prediction_that_openwhisk_takes_no_more_of_comes_later(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = Servers({})
+    refused = iter(range(3))
+
+    def invoke(name: str, parameters: Mapping[str, Any]) -> str:
+        if next(refused, None) is not None:
+            raise ThrottledError("Too many requests in the last minute (count: 61, allowed: 60).", wait_s=0.01)
+        return Servers.invoke(servers, name, parameters)
+
+    servers.invoke = invoke  # type: ignore[method-assign]
+    assert set(predict(memory, servers, monkeypatch).values()) == {""}
+    assert {one.attempts for one in memory.state.predictions} == {1}, "being refused is no attempt"
+
+    monkeypatch.setattr(prediction, "THROTTLED_FOR_S", 0.02)
+    refused = iter(range(10_000))
+    memory.update(predictions=planned("r", VERSIONS, tuple(INPUTS)))
+    with pytest.raises(InfrastructureError, match="last minute"):
+        predict(memory, servers, monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -52,12 +52,16 @@ class Functions(Protocol):
 
     def put_action(self, action: Action) -> None: ...
 
+    def action_names(self, run: str) -> list[str]:
+        """The names of all actions whose annotation `run` says so."""
+        ...
+
     def delete_action(self, name: str) -> None:
         """Deletes the action; one that is not there is no error."""
         ...
 
     def invoke(self, name: str, parameters: Mapping[str, Any]) -> str:
-        """Starts an activation without waiting; its id."""
+        """Starts an activation without waiting; its id. Raises ThrottledError where the server takes none now."""
         ...
 
     def activation(self, activation_id: str) -> Activation | None:

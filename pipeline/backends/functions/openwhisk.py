@@ -14,22 +14,34 @@ import requests
 from requests.auth import HTTPBasicAuth
 
 from pipeline.backends.functions import Action, Activation
-from pipeline.errors import CourseError, InfrastructureError
+from pipeline.errors import CourseError, InfrastructureError, ThrottledError
 
 CONNECT_S, READ_S = 5.0, 30.0
 TRIES = 6
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 5.0
 THROTTLED_FOR_S = 300.0
+BUSY_S = 5.0
 BALANCER = (502, 503)
 REFUSALS = (400, 401, 403, 409, 413)
+PAGE = 200
+MB = 2**20
+OF_NAMESPACE = {
+    "concurrentInvocations": ("concurrent_actions", 1),
+    "invocationsPerMinute": ("actions_per_minute", 1),
+    "maxActionMemory": ("max_action_memory", MB),
+    "maxActionTimeout": ("max_action_duration", 1),
+    "maxActionLogs": ("max_action_logs", MB),
+}
+"""A namespace's own limits go before the server's: their names there, and their units in `GET /`."""
 
 
 class OpenWhiskClient:
     """Functions of one namespace. Threads may share it.
 
     `auth` is `uuid:key`. https is checked against the system's certificates or `ca_file`, unless `insecure`.
-    Failures are tried again a few times, throttled requests for some minutes. A request to invoke is tried again
-    only when it cannot have been accepted, because each acceptance is one more activation.
+    Failures are tried again a few times. A request to invoke is tried again only when it cannot have been accepted,
+    because each acceptance is one more activation; a throttled one is the caller's to repeat, who may have others
+    to look after meanwhile.
     """
 
     def __init__(
@@ -42,7 +54,7 @@ class OpenWhiskClient:
         insecure: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._host = (apihost if "://" in apihost else f"https://{apihost}").rstrip("/")
+        self._host = base_url(apihost)
         self._base = f"{self._host}/api/v1/namespaces/{quote(namespace, safe='')}"
         user, _, key = auth.strip().partition(":")
         self._auth = HTTPBasicAuth(user, key)
@@ -51,11 +63,16 @@ class OpenWhiskClient:
         self._local = threading.local()
 
     def server_limits(self) -> Mapping[str, Any]:
-        """What `GET /` says of the server's limits: bytes, milliseconds, counts. Raises InfrastructureError."""
+        """What `GET /` says of the server's limits, and `/limits` of the namespace's: bytes, milliseconds, counts.
+
+        Raises InfrastructureError, CourseError for a key that opens nothing.
+        """
         limits = self._json(self._ask("GET", f"{self._host}/")).get("limits")
         if not isinstance(limits, dict):
             raise InfrastructureError(f"{self._host} is no OpenWhisk: it names no limits", hint="check apihost")
-        return limits
+        own = self._json(self._ask("GET", f"{self._base}/limits"))
+        given = [(*OF_NAMESPACE[name], value) for name, value in own.items() if name in OF_NAMESPACE]
+        return limits | {name: value * unit for name, unit, value in given if isinstance(value, int)}
 
     def put_action(self, action: Action) -> None:
         """Makes or replaces an action of a black-box image. Raises CourseError, InfrastructureError."""
@@ -71,11 +88,21 @@ class OpenWhiskClient:
         }
         self._ask("PUT", f"{self._action(action.name)}?overwrite=true", body)
 
+    def action_names(self, run: str) -> list[str]:
+        """The names of all actions whose annotation `run` says so."""
+        found: list[Any] = []
+        while True:
+            page = self._ask("GET", f"{self._base}/actions?limit={PAGE}&skip={len(found)}").json()
+            found += page
+            if len(page) < PAGE:
+                break
+        return [str(one["name"]) for one in found if {"key": "run", "value": run} in one.get("annotations", ())]
+
     def delete_action(self, name: str) -> None:
         self._ask("DELETE", self._action(name), may_be_absent=True)
 
     def invoke(self, name: str, parameters: Mapping[str, Any]) -> str:
-        """Starts an activation without waiting; its id. Raises CourseError, InfrastructureError."""
+        """Starts an activation without waiting; its id. Raises CourseError, InfrastructureError, ThrottledError."""
         answer = self._json(self._ask("POST", self._action(name), dict(parameters)))
         activation = answer.get("activationId")
         if not isinstance(activation, str):
@@ -112,24 +139,32 @@ class OpenWhiskClient:
             wait_s = _backoff(failures)
             try:
                 response = self._send(method, url, body)
-            except requests.RequestException as error:
+            except OSError as error:  # all of requests' errors are
                 failures += 1
                 if failures >= TRIES or not _may_repeat(method, error):
-                    raise InfrastructureError(
-                        f"{self._host} cannot be reached ({method}): {_reason(error)}",
-                        hint="see that the server runs, then `pipeline resume`",
-                    ) from error
+                    raise self._unreachable(method, error) from error
             else:
-                if response.status_code == 429 and throttled_s < THROTTLED_FOR_S:
-                    wait_s = _throttle_wait(response, throttled_s)
+                if response.status_code == 429 and method != "POST" and throttled_s < THROTTLED_FOR_S:
+                    wait_s = _throttle_wait(response, _backoff(min(5, int(throttled_s))))
                     throttled_s += wait_s
-                elif response.status_code in BALANCER and failures + 1 < TRIES:
+                elif _passing(response.status_code, method) and failures + 1 < TRIES:
                     failures += 1
                 elif response.ok or (may_be_absent and response.status_code == 404):
                     return response
                 else:
                     raise self._refusal(response, method)
             self._sleep(wait_s)
+
+    def _unreachable(self, method: str, error: OSError) -> CourseError | InfrastructureError:
+        if isinstance(error, requests.exceptions.SSLError):
+            return CourseError(
+                f"the certificate of {self._host} is not accepted: {_reason(error)}",
+                hint="name that of its authority with servers.ca_file, or http:// in servers.apihost",
+            )
+        return InfrastructureError(
+            f"{self._host} cannot be reached ({method}): {_reason(error)}",
+            hint="see that the server runs, then `pipeline resume`",
+        )
 
     def _send(self, method: str, url: str, body: Mapping[str, Any] | None) -> requests.Response:
         session = getattr(self._local, "session", None)
@@ -144,6 +179,9 @@ class OpenWhiskClient:
 
     def _refusal(self, response: requests.Response, method: str) -> CourseError | InfrastructureError:
         said = _text(response)
+        if response.status_code == 429:
+            wait_s = _throttle_wait(response, BUSY_S)
+            return ThrottledError(f"OpenWhisk takes no more for now: {said}", wait_s=wait_s)
         message = f"OpenWhisk at {self._host} refused {method} {response.url.partition('?')[0]}: {said}"
         if response.status_code == 401:
             return CourseError(message, hint="check the key in the course's auth_file")
@@ -159,6 +197,11 @@ class OpenWhiskClient:
         if not isinstance(content, dict):
             raise InfrastructureError(f"{self._host} answered no JSON object", hint="check apihost")
         return content
+
+
+def base_url(apihost: str) -> str:
+    """An address without a scheme is one of https, as for every client of OpenWhisk."""
+    return (apihost if "://" in apihost else f"https://{apihost}").rstrip("/")
 
 
 def _pairs(values: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -185,7 +228,7 @@ def _activation(record: Mapping[str, Any]) -> Activation:
     )
 
 
-def _may_repeat(method: str, error: requests.RequestException) -> bool:
+def _may_repeat(method: str, error: OSError) -> bool:
     """A connection that was never made did nothing; a lost one may have started an activation."""
     if isinstance(error, requests.exceptions.SSLError) or not isinstance(
         error, requests.ConnectionError | requests.Timeout
@@ -199,11 +242,16 @@ def _backoff(failures: int) -> float:
     return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**failures) * random.uniform(0.5, 1.0)
 
 
-def _throttle_wait(response: requests.Response, waited_s: float) -> float:
+def _passing(status: int, method: str) -> bool:
+    """A balancer without a server. Behind a bad gateway an invocation may have been accepted."""
+    return status in BALANCER and not (status == 502 and method == "POST")
+
+
+def _throttle_wait(response: requests.Response, otherwise_s: float) -> float:
     """The minute's count starts anew with the calendar minute, and what is refused counts too: wait for it."""
     if "in the last minute" in _text(response):
         return 60 - time.time() % 60 + random.uniform(0.2, 2.0)
-    return _backoff(min(5, int(waited_s)))
+    return otherwise_s
 
 
 def _text(response: requests.Response) -> str:
@@ -215,6 +263,6 @@ def _text(response: requests.Response) -> str:
     return str(said or response.text[:500] or response.reason)
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: OSError) -> str:
     inner = getattr(error.args[0], "reason", error) if error.args else error
     return str(inner)

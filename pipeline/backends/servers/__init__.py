@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from pipeline.backends.functions import Functions
 from pipeline.backends.store import Bucket
-from pipeline.embedded.contract import DockerImage, Pool, ProcessImage, Service, Usage
+from pipeline.embedded.contract import DockerImage, InvocationKey, Invoked, Invoking, Pool, ProcessImage, Service, Usage
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ class ForwarderRequest:
 class Servers(Protocol):
     """Started or attached to at the first use of any of these."""
 
+    @property
+    def measures(self) -> bool:
+        """Whether `usage` is known here: a real OpenWhisk tells nobody."""
+        ...
+
     def functions(self) -> Functions: ...
 
     def course_bucket(self) -> Bucket:
@@ -74,12 +79,20 @@ class Servers(Protocol):
 
     def traffic(self, name: str) -> Traffic: ...
 
+    def open_invocations(self, rule: Invoking) -> InvocationKey:
+        """A key to OpenWhisk for student code, and the Unix socket where it opens; the same name replaces the rule."""
+        ...
+
+    def invoked(self, name: str) -> Invoked:
+        """What was done with the key of that name."""
+        ...
+
     def set_reach(self, action: str, services: Sequence[Service]) -> dict[str, str]:
         """Lets an action's containers reach these services only; service -> the host:port that they must use."""
         ...
 
     def usage(self) -> Sequence[Usage]:
-        """What each activation of the run used, measured from outside."""
+        """What each activation of the run used, measured from outside; none where nobody measures it."""
         ...
 
     def pool(self) -> Pool | None:

@@ -12,7 +12,18 @@ from pipeline.backends.servers import ForwarderRequest, StoreAccess, Traffic
 from pipeline.backends.store import Bucket
 from pipeline.backends.store.s3 import connect
 from pipeline.embedded import client
-from pipeline.embedded.contract import DockerImage, Forward, Pool, ProcessImage, Reach, Service, Usage
+from pipeline.embedded.contract import (
+    DockerImage,
+    Forward,
+    InvocationKey,
+    Invoked,
+    Invoking,
+    Pool,
+    ProcessImage,
+    Reach,
+    Service,
+    Usage,
+)
 from pipeline.embedded.settings import EmbeddedSettings, StoreKeys
 from pipeline.embedded.state import State
 from pipeline.run import Run
@@ -26,19 +37,25 @@ class EmbeddedServers:
     def __init__(self, run: Run) -> None:
         self.run = run
 
+    @property
+    def measures(self) -> bool:
+        return True
+
     @cached_property
     def embedded(self) -> client.Embedded:
+        return client.ensure(self.run.servers_file, self.run.servers_folder, self.settings())
+
+    def settings(self) -> EmbeddedSettings:
         servers = self.run.record.course.servers
-        settings = EmbeddedSettings(
+        return EmbeddedSettings(
             sandbox=self.run.record.request.sandbox,
             pool_mb=servers.pool_mb,
             prewarmed=servers.prewarmed,
             prewarmed_mb=servers.prewarmed_mb,
         )
-        return client.ensure(self.run.servers_file, self.run.servers_folder, settings)
 
     @cached_property
-    def _functions(self) -> OpenWhiskClient:
+    def _functions(self) -> Functions:
         return OpenWhiskClient(self.embedded.apihost, self.embedded.auth)
 
     @cached_property
@@ -81,6 +98,12 @@ class EmbeddedServers:
     def traffic(self, name: str) -> Traffic:
         counts = self.embedded.forwarder_counts(name)
         return Traffic(counts.requests, counts.bytes_sent, counts.bytes_received, counts.seconds)
+
+    def open_invocations(self, rule: Invoking) -> InvocationKey:
+        return self.embedded.open_invocations(rule)
+
+    def invoked(self, name: str) -> Invoked:
+        return self.embedded.invoked(name)
 
     def set_reach(self, action: str, services: Sequence[Service]) -> dict[str, str]:
         checked = self.run.record.checked
