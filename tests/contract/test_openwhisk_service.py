@@ -130,14 +130,17 @@ def test_a_torn_or_damaged_journal_loses_only_the_damaged_line(tmp_path: Path) -
             await until(partial(service.journal.record, "guest", activation.id))
 
     async def second(service: OpenWhisk) -> None:
-        assert all(service.journal.record("guest", one) for one in ids)
+        assert [service.journal.record("guest", one) is None for one in ids] == [True, False]
+        summaries = {one: service.journal.summary(entry) for one, entry in service.journal.newest("guest")}
+        assert [summaries[one] is None for one in ids] == [True, False]
         guest = service.add_namespace("guest")
         again = service.invoke(service.action("guest", "a"), guest, {}, "t")
         await again.answered
         await until(lambda: service.journal.record("guest", again.id))
 
     asyncio.run(serving(tmp_path, first))
-    with (tmp_path / "activations.jsonl").open("ab") as file:
-        file.write(b'{"logs": ["of nobody"], "id": "x"}\nnot json\n{"accepted": {"activ')
+    newest = max((tmp_path / "activations").iterdir())
+    damaged = newest.read_bytes().replace(b'"finished":{', b'"finished":[', 1)
+    newest.write_bytes(damaged + b'{"id":"' + b"0" * 32 + b'","logs":["of nobody"]}\nnot json\n{"id":"12')
     asyncio.run(serving(tmp_path, second))
     asyncio.run(serving(tmp_path, second))

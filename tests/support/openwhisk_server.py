@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from pipeline.embedded.openwhisk.server import OpenWhisk
-from pipeline.embedded.openwhisk.settings import Settings
+from pipeline.embedded.openwhisk.settings import Keep, Settings
 from support.plain_maker import PlainMaker
 
 
@@ -21,6 +21,8 @@ async def main() -> None:
     images = config["images"]
     maker = PlainMaker(images, images.get("python:3", ()))
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in config["settings"].items()}
+    if "keep" in settings:
+        settings["keep"] = Keep(**settings["keep"])
     service = OpenWhisk(Path(sys.argv[1]), maker, Settings(**settings))
     await service.start()
     guest = service.namespaces.find("guest")

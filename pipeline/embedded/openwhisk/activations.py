@@ -1,101 +1,116 @@
-"""Activations on disk: an append-only journal, and an index of it in memory.
+"""Activations on disk: a journal of lines, and an index of it in memory.
 
-Each activation leaves up to three lines: accepted, finished (its record), logs. A line is written before the answer
-that it stands behind, so that it outlives this process's death at once; syncing to the disk follows in the
-background, many lines at a time, because waiting for it would cost more than a whole warm call.
+Each activation leaves up to three lines: accepted, finished (its record), logs. The start of a line says what the
+index needs, so that a start need not parse the whole of it. An activation is forgotten with the file that its first
+line is in; a file's first line says how many activations each namespace had had before it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
-import os
+import re
+import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.embedded.openwhisk.json_text import compact
+from pipeline.embedded.openwhisk.segments import Place, Segments
+from pipeline.embedded.openwhisk.settings import Keep
 
 Record = dict[str, Any]
 """An activation record as the API shows it, its `response` with `statusCode` added."""
 
-Place = tuple[int, int]
-"""Offset and length of a line."""
+START = re.compile(
+    rb'\{"id":"(?P<id>[0-9a-f]{32})"(?:,"at":(?P<at>\d{1,16}))?'
+    rb'(?:,"of":"(?P<of>[^"]+)")?,"(?P<kind>accepted|finished|logs)":'
+)
+SUMMARY = ("namespace", "name", "version", "publish", "annotations", "activationId", "start", "end", "duration")
 
 
 @dataclass(slots=True)
 class Entry:
-    """What memory keeps of one activation."""
+    """What memory keeps of one activation. Times in milliseconds since the epoch."""
 
     namespace: str
     path: str
     start: int
-    summary: bytes = b""
     record: Place | None = None
     logs: Place | None = None
     readable: bool = False
     """its logs were collected, or nobody will"""
 
 
+@dataclass(slots=True)
+class _File:
+    """The activations that were accepted into one file."""
+
+    number: int
+    ids: list[str]
+    first: int
+    last: int
+
+
 class Journal:
     """The activations of all namespaces, in the order in which they were accepted."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Path, keep: Keep | None = None) -> None:
+        self._keep = keep or Keep()
+        self._segments = Segments(folder)
         self._entries: dict[str, Entry] = {}
         self._counts: dict[str, int] = {}
-        self._end = 0
-        self._file = -1
-        self._sync: asyncio.Task[None] | None = None
-        self._unsynced = False
+        self._files: deque[_File] = deque()
 
     def open(self) -> list[Record]:
-        """Reads the journal; returns what was accepted and has no record, a line torn by a kill is cut off."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        unfinished: dict[str, Record] = {}
-        with os.fdopen(os.dup(self._file), "rb") as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                with contextlib.suppress(ValueError, KeyError):
-                    self._read(line, unfinished)
-                self._end += len(line)
-        os.ftruncate(self._file, self._end)
+        """Reads the journal; returns what was accepted and has no record. A damaged line is left out."""
+        unfinished: dict[str, Place] = {}
+        for place, line in self._segments.open():
+            if not self._files or self._files[-1].number != place.segment:
+                self._read_head(line)
+                self._files.append(_File(place.segment, [], 0, 0))
+            if found := START.match(line):
+                self._index(found, place, unfinished)
+        if not self._segments.numbers:
+            self._begin()
         for entry in self._entries.values():
             entry.readable = entry.record is not None
-        return list(unfinished.values())
+        self._forget()
+        return [record for place in unfinished.values() if (record := self._load(place, "accepted")) is not None]
 
     async def close(self) -> None:
-        while self._sync is not None and not self._sync.done():
-            await self._sync
-        if self._file >= 0:
-            os.fsync(self._file)
-            os.close(self._file)
-            self._file = -1
+        await self._segments.close()
 
     def accept(self, accepted: Record) -> None:
         """Notes that an activation will get a record. `accepted` names at least its id, namespace, path, start."""
-        self._append("accepted", accepted)
-        self._add(accepted)
+        if self._is_full():
+            # where no new file can be made, the old one grows
+            with contextlib.suppress(OSError):
+                self._begin()
+                self._forget()
+        start = {"id": accepted["activationId"], "at": accepted["start"], "of": accepted["path"]}
+        self._segments.append(_line({**start, "accepted": accepted}))
+        self._add(accepted["activationId"], accepted["path"], accepted["start"])
 
     def finish(self, record: Record) -> None:
-        place = self._append("finished", record)
-        self._place_record(record, place)
+        start = {"id": record["activationId"], "at": record["start"]}
+        place = self._segments.append(_line({**start, "finished": record}))
+        entry = self._entries[record["activationId"]]
+        entry.record, entry.start = place, record["start"]
 
     def add_logs(self, activation: str, line: bytes) -> None:
         """Adds what `logs_line` made, which may happen in a thread."""
         entry = self._entries[activation]
-        entry.logs = self._write(line)
+        entry.logs = self._segments.append(line)
         entry.readable = True
 
     def without_logs(self, activation: str) -> None:
         self._entries[activation].readable = True
 
     def accepted(self, namespace: str) -> int:
-        """How many activations a namespace ever had."""
+        """How many activations a namespace ever had, those that are forgotten too."""
         return self._counts.get(namespace, 0)
 
     def record(self, namespace: str, activation: str) -> Record | None:
@@ -103,10 +118,15 @@ class Journal:
         entry = self._entries.get(activation)
         if entry is None or not entry.readable or entry.record is None or entry.namespace != namespace:
             return None
-        record: Record = self._load(entry.record)["finished"]
-        if entry.logs is not None:
-            record["logs"] = self._load(entry.logs)["logs"]
+        record: Record | None = self._load(entry.record, "finished")
+        if record is not None and entry.logs is not None:
+            record["logs"] = self._load(entry.logs, "logs") or []
         return record
+
+    def summary(self, entry: Entry) -> Record | None:
+        """What a list shows of an activation; None where its line is damaged."""
+        record = None if entry.record is None else self._load(entry.record, "finished")
+        return None if record is None else summary(record)
 
     def newest(self, namespace: str) -> Iterator[tuple[str, Entry]]:
         """Readable activations of a namespace, the latest started first."""
@@ -118,61 +138,80 @@ class Journal:
         found.sort(key=lambda one: one[1].start, reverse=True)
         return iter(found)
 
-    def _read(self, line: bytes, unfinished: dict[str, Record]) -> None:
-        place = (self._end, len(line))
-        content = json.loads(line)
-        if "accepted" in content:
-            self._add(content["accepted"])
-            unfinished[content["accepted"]["activationId"]] = content["accepted"]
-        elif "finished" in content:
-            self._place_record(content["finished"], place)
-            unfinished.pop(content["finished"]["activationId"], None)
-        else:
-            self._entries[content["id"]].logs = place
+    def _index(self, found: re.Match[bytes], place: Place, unfinished: dict[str, Place]) -> None:
+        activation, kind = found["id"].decode(), found["kind"]
+        if kind == b"accepted" and found["of"] and found["at"]:
+            self._add(activation, found["of"].decode(), int(found["at"]))
+            unfinished[activation] = place
+        elif (entry := self._entries.get(activation)) is not None:
+            if kind == b"finished":
+                entry.record, entry.start = place, int(found["at"] or 0)
+                unfinished.pop(activation, None)
+            elif kind == b"logs":
+                entry.logs = place
 
-    def _add(self, accepted: Record) -> None:
-        namespace = accepted["namespace"]
-        self._entries[accepted["activationId"]] = Entry(namespace, accepted["path"], accepted["start"])
+    def _add(self, activation: str, path: str, at: int) -> None:
+        namespace = path.partition("/")[0]
+        self._entries[activation] = Entry(namespace, path, at)
         self._counts[namespace] = self._counts.get(namespace, 0) + 1
+        file = self._files[-1]
+        file.ids.append(activation)
+        file.first, file.last = file.first or at, at
 
-    def _place_record(self, record: Record, place: Place) -> None:
-        entry = self._entries[record["activationId"]]
-        entry.record, entry.start = place, record["start"]
-        entry.summary = compact(summary(record)).encode()
+    def _begin(self) -> None:
+        self._segments.begin(_line({"counts": self._counts}))
+        self._files.append(_File(self._segments.newest, [], 0, 0))
 
-    def _append(self, kind: str, content: Record) -> Place:
-        return self._write(compact({kind: content}).encode("utf-8", "replace") + b"\n")
+    def _read_head(self, line: bytes) -> None:
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+            self._counts = {str(name): int(count) for name, count in json.loads(line)["counts"].items()}
 
-    def _write(self, line: bytes) -> Place:
-        place = (self._end, len(line))
-        done = 0
-        while done < len(line):
-            done += os.pwrite(self._file, memoryview(line)[done:], self._end + done)
-        self._end += len(line)
-        self._unsynced = True
-        if self._sync is None or self._sync.done():
-            self._sync = asyncio.create_task(self._sync_all())
-        return place
+    def _is_full(self) -> bool:
+        newest = self._files[-1]
+        old_ms = self._keep.days / self._keep.files * 86_400_000
+        return (
+            len(newest.ids) * self._keep.files >= self._keep.records
+            or self._segments.newest_bytes * self._keep.files >= self._keep.bytes
+            or (newest.first > 0 and time.time() * 1000 - newest.first > old_ms)
+        )
 
-    async def _sync_all(self) -> None:
-        while self._unsynced:
-            self._unsynced = False
-            with contextlib.suppress(OSError):
-                await asyncio.to_thread(os.fdatasync, self._file)
+    def _forget(self) -> None:
+        """Drops the oldest files as long as there is too much, and nothing in them is still to be written."""
+        while len(self._files) > 1 and self._is_too_much():
+            oldest = self._files[0]
+            if not all(self._entries[one].readable for one in oldest.ids):
+                return
+            self._segments.remove_oldest()
+            for one in oldest.ids:
+                del self._entries[one]
+            self._files.popleft()
 
-    def _load(self, place: Place) -> Any:
-        offset, length = place
-        return json.loads(os.pread(self._file, length, offset))
+    def _is_too_much(self) -> bool:
+        oldest = self._files[0]
+        return (
+            len(self._entries) > self._keep.records
+            or self._segments.total_bytes > self._keep.bytes
+            or time.time() * 1000 - oldest.last > self._keep.days * 86_400_000
+        )
+
+    def _load(self, place: Place, kind: str) -> Any:
+        try:
+            return json.loads(self._segments.read(place))[kind]
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+def _line(content: dict[str, Any]) -> bytes:
+    return compact(content).encode("utf-8", "replace") + b"\n"
 
 
 def logs_line(activation: str, lines: list[str]) -> bytes:
-    return compact({"id": activation, "logs": lines}).encode("utf-8", "replace") + b"\n"
+    return _line({"id": activation, "logs": lines})
 
 
 def summary(record: Record) -> Record:
     """What a list shows of an activation."""
-    kept = ("namespace", "name", "version", "publish", "annotations", "activationId", "start", "end", "duration")
-    return {**{key: record[key] for key in kept}, "statusCode": record["response"]["statusCode"]}
+    return {**{key: record[key] for key in SUMMARY}, "statusCode": record["response"]["statusCode"]}
 
 
 def shown(record: Record) -> Record:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from pipeline.embedded.openwhisk.activations import Entry, Record, shown
 from pipeline.embedded.openwhisk.errors import forbidden, illegal, malformed_query, no_such_entity, unknown_resource
-from pipeline.embedded.openwhisk.http import JSON, Call
+from pipeline.embedded.openwhisk.http import Call
 from pipeline.embedded.openwhisk.namespaces import NAME, Namespace
 
 if TYPE_CHECKING:
@@ -58,10 +58,8 @@ class ActivationsApi:
         if docs:
             records = (self._journal.record(namespace, activation) for activation, _ in page)
             return call.answer([shown(record) for record in records if record is not None])
-        answer = call.answer([])
-        answer.body = b"[" + b",".join(entry.summary for _, entry in page) + b"]"
-        assert answer.content_type == JSON
-        return answer
+        summaries = (self._journal.summary(entry) for _, entry in page)
+        return call.answer([one for one in summaries if one is not None])
 
 
 def _part(record: Record, part: str) -> Record:

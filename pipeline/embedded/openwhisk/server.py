@@ -34,7 +34,7 @@ class OpenWhisk:
     def __init__(self, state: Path, maker: ContainerMaker, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.namespaces = Namespaces(state / "keys.json")
-        self.journal = Journal(state / "activations.jsonl")
+        self.journal = Journal(state / "activations", self.settings.keep)
         self.throttle = Throttle(self.settings)
         self._actions_folder = state / "actions"
         self._actions: dict[str, dict[str, Action]] = {}

@@ -16,6 +16,17 @@ def default_pool_mb() -> int:
 
 
 @dataclass(frozen=True)
+class Keep:
+    """How much of the past is kept: what exceeds any of these goes, the oldest first, a whole file at a time."""
+
+    records: int = 20_000
+    bytes: int = 2 * 2**30
+    days: float = 30.0
+    files: int = 10
+    """into how many files, at least, the most that is kept is divided"""
+
+
+@dataclass(frozen=True)
 class Settings:
     """Memory and logs in MB, durations in seconds unless the name says otherwise, sizes in bytes."""
 
@@ -36,6 +47,7 @@ class Settings:
     json_depth: int = 200
     blocking_s: float = 60.0
     idle_s: float = 600.0
+    keep: Keep = field(default_factory=Keep)
     logs_wait_s: float = 10.0
     """how long a container that is known to end its logs with the sentinel is given to do so"""
     first_logs_wait_s: float = 5.0
