@@ -34,9 +34,11 @@ def write_code(code: str, binary: bool) -> Path:
 def load_main(folder: Path | None = None, name: str = "main") -> Main:
     """The function `name` of the folder's main.py or __main__.py (default: the submission's). Raises StudentError."""
     home = folder or code_folder()
-    entry = next((home / one for one in ENTRIES if (home / one).is_file()), None)
+    # of an archive OpenWhisk's own runtime takes __main__.py
+    entries = ENTRIES if folder is None else ENTRIES[::-1]
+    entry = next((home / one for one in entries if (home / one).is_file()), None)
     if entry is None:
-        raise StudentError(f"there is no {' and no '.join(ENTRIES)} in the top folder of the code")
+        raise StudentError(f"there is no {' and no '.join(entries)} in the top folder of the code")
     function = getattr(load_file(entry), name or "main", None)
     if not callable(function):
         raise StudentError(f"{entry.name}: there is no function {name[:80]}(params)")

@@ -16,6 +16,13 @@ from frame.processes import Processes
 
 TESTS = Path(__file__).resolve().parents[1]
 ACTION = [sys.executable, "-u", str(TESTS / "support" / "action_server.py")]
+RUNNER = [
+    *(sys.executable, "-u", "-c"),
+    "import ctypes,runpy,sys;ctypes.CDLL(None).prctl(1,9);sys.path.insert(0,sys.argv[1]);"
+    "runpy.run_module('runner',run_name='__main__')",
+    str(TESTS.parent),
+]
+"""The runner that every image has, on the port in PORT; it ends with the server that started it."""
 IMAGES: Mapping[str, Sequence[str]] = {"action:1": ACTION, "python:3": ACTION}
 
 
