@@ -1,0 +1,71 @@
+"""`pipeline course`: the folder of a course on its server, and who may push to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.output import output, styled, write_json
+from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.members import read_key, read_members
+from pipeline.submissions.repositories import BRANCH, repositories
+from pipeline.submissions.spool import Spool
+from pipeline.submissions.staff import add_student, create_course
+
+app = typer.Typer(no_args_is_help=True, help="The folder of a course on its server, and who may push to it.")
+Folder = Annotated[Path, typer.Argument(help="the course's folder", metavar="DIR", show_default=False)]
+
+
+@app.command("create", short_help="make a course's folder")
+def create(
+    folder: Folder,
+    template: Annotated[Path, typer.Option("--from", help="the course's settings", metavar="FILE", show_default=False)],
+) -> None:
+    """Make the folder of a course: its settings, repositories, spool and builds. Harmless a second time."""
+    course = create_course(folder, template)
+    names = ", ".join(one.name for one in course.course().assignments)
+    output().print(styled(f"{course.folder}: course {course.course().name} with {names}"))
+    output().print(styled(f"next: pipeline course add-student {folder} NAME"))
+
+
+@app.command("add-student", short_help="make the repositories of a student or team")
+def add(
+    folder: Folder,
+    name: Annotated[str, typer.Argument(help="of the student or team", metavar="NAME", show_default=False)],
+    keys: Annotated[
+        list[Path] | None, typer.Option("--key", help="a public ssh key; may be given again", metavar="FILE")
+    ] = None,
+) -> None:
+    """Make a repository for each assignment, and a token, which is shown this once. Again: a new token."""
+    course = CourseFolder.open(folder)
+    token, made = add_student(course, name, tuple(read_key(one) for one in keys or ()))
+    console = output()
+    for repository in made:
+        console.print(styled(f"repository  {repository}"))
+    console.print(styled(f"token       {token}"))
+    console.print(styled(f"what is pushed to {BRANCH} is graded"))
+
+
+@app.command("list", short_help="students and their repositories")
+def list_members(folder: Folder, as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False) -> None:
+    """List students and teams with their repositories and what they have submitted."""
+    course = CourseFolder.open(folder)
+    spool = Spool(course.spool)
+    entries = [*spool.active(), *spool.over()]
+    rows = [
+        {
+            "student": student,
+            "assignment": assignment,
+            "repository": str(path),
+            "submissions": sum(one.student == student and one.assignment == assignment for one in entries),
+            "keys": len(members[student].keys) if (members := read_members(course)).get(student) else 0,
+        }
+        for student, assignment, path in repositories(course)
+    ]
+    if as_json:
+        write_json(rows)
+        return
+    for row in rows:
+        output().print(styled(f"{row['student']:<24} {row['assignment']:<24} {row['submissions']:>4} submissions"))

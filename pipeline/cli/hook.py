@@ -1,0 +1,81 @@
+"""What git's hooks run: `python -m pipeline.cli.hook NAME COURSE STUDENT ASSIGNMENT`; the pusher reads its output."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from pipeline.cli.output import discard, show_error, tolerate_any_text
+from pipeline.errors import PipelineError
+from pipeline.files import machine_fault
+from pipeline.submissions.arrivals import spool_pushes
+from pipeline.submissions.entry import now
+from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.follow import follow
+from pipeline.submissions.receiving import politely, read_updates, refusals, rewritten, too_much
+from pipeline.submissions.spool import Spool
+
+UPDATES_BYTES = 64 * 1024
+
+
+def pre_receive(course: CourseFolder, student: str, assignment_name: str, told: str) -> int:
+    """0 lets the push in; 1 refuses it as a whole, with every reason."""
+    updates = read_updates(told)
+    repository = course.repository(student, assignment_name)
+    assignment = course.course().assignment(assignment_name)
+    entries = [*Spool(course.spool).over(), *Spool(course.spool).active()]
+    found = refusals(updates, assignment, entries, student, now())
+    found += rewritten(repository, updates)
+    if assignment is not None:
+        found += too_much(repository, assignment.limits.source_mb)
+    for reason in found:
+        say(f"refused: {reason}")
+    return 1 if found else 0
+
+
+def post_receive(course: CourseFolder, student: str, assignment: str, told: str) -> int:
+    """Spools first, then speaks: what was pushed is kept whether anybody listens or not."""
+    updates = read_updates(told)
+    spool = Spool(course.spool)
+    added = spool_pushes(course, spool, student, assignment) if any(one.is_graded for one in updates) else []
+    for line in politely(updates):
+        say(f"{line}")
+    if not added:
+        return 0
+    entry = added[-1]
+    say(f"submission {entry.short} of {entry.assignment}, arrived {entry.arrived:%Y-%m-%d %H:%M:%S} UTC")
+    if os.environ.get("PIPELINE_PUSH_FOLLOWS") != "0":
+        for line in follow(course, spool, entry.id):
+            say(f"{line}")
+    return 0
+
+
+def say(line: str) -> None:
+    """Raises BrokenPipeError where the pusher has gone."""
+    print(line, flush=True)
+
+
+HOOKS = {"pre-receive": pre_receive, "post-receive": post_receive}
+
+
+def main(arguments: list[str]) -> int:
+    """Raises nothing; a fault of ours in pre-receive refuses the push, as one in post-receive cannot."""
+    tolerate_any_text()
+    try:
+        name, folder, student, assignment = arguments
+        told = sys.stdin.buffer.read(UPDATES_BYTES).decode("utf-8", "replace")
+        return HOOKS[name](CourseFolder.open(Path(folder)), student, assignment, told)
+    except (BrokenPipeError, KeyboardInterrupt):  # nobody listens any more; what was to be refused stays so
+        discard(sys.stdout)
+        return 1 if arguments[:1] == ["pre-receive"] else 0
+    except PipelineError as error:
+        show_error(error)
+        return error.exit_code
+    except OSError as error:
+        show_error(machine_fault(error))
+        return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,174 @@
+"""The dispatcher: takes what waits in the spool to its end, whoever is killed meanwhile.
+
+Everything that it knows lies in the spool and with the builds. It may be stopped between any two steps, and the next
+one goes on: a build is named by its submission's id, starting it twice starts it once, and an end is written once.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipeline.backends.ci import Builds, Look
+from pipeline.errors import InfrastructureError, Outcome, ThrottledError
+from pipeline.settings import Course
+from pipeline.submissions.arrivals import attempts_used, reconcile
+from pipeline.submissions.entry import Entry, State, now
+from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.queue import startable, superseded
+from pipeline.submissions.spool import Spool
+
+TRIES = 4
+"""Starts of one submission before it is parked for staff to look at."""
+FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 300.0
+RECONCILE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`slots`: builds at a time."""
+
+    slots: int
+    tries: int = TRIES
+    first_wait_s: float = FIRST_WAIT_S
+
+
+class Dispatcher:
+    """One at a time works on a spool; the caller holds its lock."""
+
+    def __init__(
+        self,
+        course: CourseFolder,
+        spool: Spool,
+        builds: Builds,
+        settings: Settings,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        self.course, self.spool, self.builds, self.settings = course, spool, builds, settings
+        self.clock = clock
+        self.reconciled: datetime | None = None
+
+    def step(self) -> bool:
+        """One round: what arrived unseen, what is needless, what has ended, what can start. True where any was."""
+        changed = self.find_unseen()
+        entries = self.spool.active()
+        course = self.course.course()
+        changed |= self.supersede(entries, course)
+        for entry in entries:
+            if entry.state is State.STARTED:
+                changed |= self.follow(entry)
+        return self.start(course) or changed
+
+    def find_unseen(self) -> bool:
+        at = self.clock()
+        if self.reconciled is not None and (at - self.reconciled).total_seconds() < RECONCILE_S:
+            return False
+        self.reconciled = at
+        return bool(reconcile(self.course, self.spool))
+
+    def supersede(self, entries: list[Entry], course: Course) -> bool:
+        changed = False
+        for submission, newer in superseded(entries, course).items():
+
+            def over(entry: Entry, newer: Entry = newer) -> Entry | None:
+                if entry.state is not State.WAITING:
+                    return None
+                values = {"state": State.SUPERSEDED, "superseded_by": newer.id, "ended": self.clock()}
+                return entry.model_copy(update=values | {"outcome": Outcome.SUPERSEDED})
+
+            changed |= self.spool.change(submission, over) is not None
+        return changed
+
+    def start(self, course: Course) -> bool:
+        """Fills the free slots. A start is written down before it is made: after a kill it is made again."""
+        entries = self.spool.active()
+        free = self.settings.slots - sum(one.state is State.STARTED for one in entries)
+        chosen = startable(entries, self.clock())[: max(0, free)]
+        over = self.spool.over() if chosen else []
+        for entry in chosen:
+            used = attempts_used(over, entry.student, entry.assignment)
+            refusal = self.refusal(entry, course, used)
+            if refusal:
+                self.change(entry, state=State.REFUSED, reason=refusal, ended=self.clock())
+                continue
+            started = self.begin(entry, entry.attempt if entry.regrade_of else used + 1)
+            if started is not None:
+                self.make_start(started)
+        return bool(chosen)
+
+    def refusal(self, entry: Entry, course: Course, used: int) -> str:
+        """Why a submission is not graded: asked when it starts, as those before it may have used the attempts up."""
+        assignment = course.assignment(entry.assignment)
+        if assignment is None:
+            return f"the course has no assignment {entry.assignment}"
+        if assignment.attempts is not None and used >= assignment.attempts and not entry.regrade_of:
+            return f"all {assignment.attempts} attempts were used by earlier submissions"
+        return ""
+
+    def begin(self, entry: Entry, attempt: int) -> Entry | None:
+        """Writes down that it is started; None where somebody else decided otherwise meanwhile."""
+        values = {"state": State.STARTED, "started": self.clock(), "tries": entry.tries + 1, "reason": ""}
+        values |= {"attempt": attempt, "not_before": None}
+
+        def begun(one: Entry) -> Entry | None:
+            return one.model_copy(update=values) if one.state is State.WAITING else None
+
+        return self.spool.change(entry.id, begun)
+
+    def make_start(self, entry: Entry) -> None:
+        try:
+            self.builds.start(entry)
+        except ThrottledError as error:
+            self.wait(entry, error.message, error.wait_s, entry.tries - 1)
+        except InfrastructureError as error:
+            self.again(entry, error.message)
+
+    def follow(self, entry: Entry) -> bool:
+        """Takes over what has become of a started build."""
+        try:
+            look = self.builds.look(entry)
+        except InfrastructureError as error:
+            return self.change(entry, reason=error.message)
+        if look.state == "lost":
+            self.again(entry, look.reason)
+            return True
+        if look.state == "ended":
+            self.end(entry, look)
+            return True
+        return self.change(entry, reason=look.reason, build_url=look.url or entry.build_url)
+
+    def end(self, entry: Entry, look: Look) -> None:
+        if look.outcome is Outcome.INFRASTRUCTURE:
+            self.again(entry, look.reason)
+        elif look.outcome in {Outcome.ABORTED, Outcome.COURSE}:
+            self.change(entry, state=State.PARKED, reason=look.reason or "its build was stopped")
+        else:
+            self.change(
+                entry,
+                state=State.GRADED,
+                outcome=look.outcome,
+                points=look.points,
+                most_points=look.most_points,
+                reason=look.reason,
+                build_url=look.url,
+                ended=self.clock(),
+            )
+
+    def again(self, entry: Entry, reason: str) -> None:
+        """Another try after a while, or, after too many, the staff's affair. No try costs the student anything."""
+        if entry.tries >= self.settings.tries:
+            self.change(entry, state=State.PARKED, reason=f"{reason} ({entry.tries} tries)")
+            return
+        longest = min(LONGEST_WAIT_S, self.settings.first_wait_s * 2.0 ** (entry.tries - 1))
+        self.wait(entry, reason, longest * random.uniform(0.5, 1.0), entry.tries)
+
+    def wait(self, entry: Entry, reason: str, seconds: float, tries: int) -> None:
+        later = self.clock() + timedelta(seconds=seconds)
+        self.change(entry, state=State.WAITING, reason=reason, not_before=later, tries=tries)
+
+    def change(self, entry: Entry, **values: Any) -> bool:
+        """Whether anything changed; nothing does where staff ended the submission meanwhile."""
+        return self.spool.change(entry.id, lambda one: one.model_copy(update=values)) is not None

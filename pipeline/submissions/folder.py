@@ -1,0 +1,62 @@
+"""A course's folder on the server: settings, repositories, spool, builds. Every path in it is named here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pipeline.course import load_course
+from pipeline.errors import UsageError
+from pipeline.settings import Course
+from pipeline.submissions.entry import checked_id
+from pipeline.text import one_line
+
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+class CourseFolder:
+    """Paths only; what is in them belongs to the other modules of this package."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self.course_file = self.folder / "course.toml"
+        self.repositories = self.folder / "repositories"
+        self.spool = self.folder / "spool"
+        self.builds = self.folder / "builds"
+        self.secrets = self.folder / "secrets"
+        self.members_file = self.secrets / "members.json"
+        self.dispatcher_lock = self.spool / "dispatcher.lock"
+
+    @classmethod
+    def open(cls, folder: Path) -> CourseFolder:
+        """Raises UsageError where the folder is no course's."""
+        found = cls(folder)
+        if not found.course_file.is_file():
+            raise UsageError(
+                f"{folder} is no course's folder: it has no course.toml", hint=f"`pipeline course create {folder}`"
+            )
+        return found
+
+    def course(self) -> Course:
+        """The settings, read anew at each call: staff change a deadline while the course runs."""
+        return load_course(self.course_file).course
+
+    def repository(self, student: str, assignment: str) -> Path:
+        return self.repositories / checked_name(student) / f"{checked_name(assignment)}.git"
+
+    def build(self, submission: str) -> Path:
+        """The folder of one submission's build: its console's text, its lock, and `run/`."""
+        return self.builds / checked_id(submission)
+
+    def console(self, submission: str) -> Path:
+        return self.build(submission) / "console.log"
+
+    def run(self, submission: str) -> Path:
+        return self.build(submission) / "run"
+
+
+def checked_name(text: str) -> str:
+    """The name of a student, team, course or assignment by full match: it becomes a path. Raises UsageError."""
+    if not NAME.fullmatch(text):
+        raise UsageError(f"{one_line(text, 80)!r} is no name", hint="lower-case letters, digits and - in between")
+    return text

@@ -1,0 +1,114 @@
+"""What a pusher sees of a submission: its place in the queue, the log as it grows, the checks, where the report is.
+
+It only reads: a pusher who disconnects changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pipeline.lock import held
+from pipeline.submissions.entry import Entry, State, now
+from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.queue import place_of
+from pipeline.submissions.spool import Spool
+from pipeline.text import printable
+
+LOOK_S = 0.25
+MOST_S = 1800.0
+LINE_BYTES = 64 * 1024
+# what Jenkins' timestamper writes before each line
+TIMESTAMP = re.compile(r"^\[\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?Z?\] ?")
+
+
+class ConsoleTail:
+    """The lines of a growing file, each once, made harmless for a terminal. One without an end comes in pieces."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.at = 0
+        self.begun = b""
+
+    def lines(self, *, last: bool = False) -> Iterator[str]:
+        """What is new, up to the last whole line; with `last` to the end."""
+        while data := self.read():
+            *whole, self.begun = (self.begun + data).split(b"\n")
+            if len(self.begun) > LINE_BYTES:
+                whole, self.begun = [*whole, self.begun], b""
+            for line in whole:
+                yield from shown(line)
+        if last and self.begun:
+            yield from shown(self.begun)
+            self.begun = b""
+
+    def read(self) -> bytes:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.at)
+                data = file.read(LINE_BYTES)
+        except FileNotFoundError:
+            return b""
+        self.at += len(data)
+        return data
+
+
+def shown(line: bytes) -> list[str]:
+    return printable(TIMESTAMP.sub("", line.decode("utf-8", "replace"))).split("\n")
+
+
+def follow(
+    course: CourseFolder,
+    spool: Spool,
+    submission: str,
+    *,
+    most_s: float = MOST_S,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[str]:
+    """Lines for the pusher until the submission is over, is parked, or `most_s` seconds have passed."""
+    deadline, said = clock() + most_s, ""
+    tail = ConsoleTail(course.console(submission))
+    while True:
+        entry = spool.get(submission)
+        if entry.state in {State.STARTED, State.GRADED}:
+            yield from tail.lines(last=entry.state is State.GRADED)
+        if entry.state.is_over or entry.state is State.PARKED:
+            yield from ending(entry)
+            return
+        line = waiting_line(course, spool, entry)
+        if line and line != said:
+            yield line
+        said = line or said
+        if clock() > deadline:
+            yield f"it goes on without you; submission {entry.short} is at {address(course, entry)}"
+            return
+        sleep(LOOK_S)
+
+
+def waiting_line(course: CourseFolder, spool: Spool, entry: Entry) -> str:
+    if entry.state is State.STARTED:
+        return f"waiting for the build server: {entry.reason}" if entry.reason else ""
+    if not held(course.dispatcher_lock):
+        return "kept; no dispatcher runs at present, and it will be graded when one does"
+    place = place_of(entry.id, spool.active(), now())
+    return f"waiting, place {place.number} of {place.waiting}: {place.reason}" if place else ""
+
+
+def ending(entry: Entry) -> list[str]:
+    """How it ended, in one or two lines."""
+    if entry.state is State.SUPERSEDED:
+        return [f"superseded by your newer push {entry.superseded_by[:10]}; it cost no attempt"]
+    if entry.state is State.REFUSED:
+        return [f"refused: {entry.reason}; it cost no attempt"]
+    if entry.state is State.PARKED:
+        return [f"not graded yet, and not your fault: {entry.reason}; the staff see it, nothing is to be done by you"]
+    points = "" if entry.points is None else f", {entry.points:g} of {entry.most_points or 0:g} points"
+    outcome = entry.outcome.value if entry.outcome else "ended"
+    return [f"{outcome}{points} (attempt {entry.attempt})", f"report: {entry.build_url}"]
+
+
+def address(course: CourseFolder, entry: Entry) -> str:
+    return entry.build_url or str(course.build(entry.id))

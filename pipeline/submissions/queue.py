@@ -1,0 +1,84 @@
+"""Who is next: fair between students, pushes before regrades, the newest push of an assignment alone. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.settings import Course, late_days
+from pipeline.submissions.entry import Entry, Priority, State
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a waiting submission stands; `number` is 1 for the next."""
+
+    number: int
+    waiting: int
+    reason: str
+
+
+def in_order(entries: Sequence[Entry]) -> list[Entry]:
+    """The waiting entries as they will be started.
+
+    Students take turns: the first submission of each goes before the second of any, those that run count as served.
+    Within a turn the earliest arrival is first.
+    """
+    served = Counter(one.student for one in entries if one.state is State.STARTED)
+    waiting = sorted(
+        (one for one in entries if one.state is State.WAITING),
+        key=lambda one: (one.priority is Priority.REGRADE, one.arrived, one.id),
+    )
+    turns: list[tuple[bool, int, datetime, str, Entry]] = []
+    for one in waiting:
+        turns.append((one.priority is Priority.REGRADE, served[one.student], one.arrived, one.id, one))
+        served[one.student] += 1
+    return [turn[-1] for turn in sorted(turns, key=lambda turn: turn[:-1])]
+
+
+def startable(entries: Sequence[Entry], at: datetime) -> list[Entry]:
+    """The waiting entries that may start now, in order: one of a student at a time, none before its time."""
+    busy = {one.student for one in entries if one.state is State.STARTED}
+    found = []
+    for one in in_order(entries):
+        if one.student not in busy and (one.not_before is None or one.not_before <= at):
+            found.append(one)
+            busy.add(one.student)
+    return found
+
+
+def place_of(submission: str, entries: Sequence[Entry], at: datetime) -> Place | None:
+    """The place of a waiting submission, with the reason why it does not run; None where it does not wait."""
+    order = in_order(entries)
+    number = next((place for place, one in enumerate(order, start=1) if one.id == submission), None)
+    if number is None:
+        return None
+    entry = order[number - 1]
+    if entry.not_before is not None and entry.not_before > at:
+        reason = f"{entry.reason or 'it could not be started'}; the next try is at {entry.not_before:%H:%M:%S} UTC"
+    elif any(one.student == entry.student and one.state is State.STARTED for one in entries):
+        reason = "another submission of yours runs"
+    else:
+        running = sum(one.state is State.STARTED for one in entries)
+        reason = f"{running} run now"
+    return Place(number, len(order), reason)
+
+
+def superseded(entries: Iterable[Entry], course: Course) -> dict[str, Entry]:
+    """Waiting pushes that a newer one of the same student and assignment makes needless: id -> the newer one.
+
+    Never across a deadline or a late day: the older one may be worth more points.
+    """
+    newest: dict[tuple[str, str, int], Entry] = {}
+    found: dict[str, Entry] = {}
+    pushes = [one for one in entries if one.priority is Priority.PUSH]
+    for one in sorted(pushes, key=lambda one: (one.arrived, one.id), reverse=True):
+        assignment = course.assignment(one.assignment)
+        days = late_days(one.arrived, assignment.deadline) if assignment else 0
+        key = (one.student, one.assignment, days)
+        if key in newest and one.state is State.WAITING:
+            found[one.id] = newest[key]
+        newest.setdefault(key, one)
+    return found

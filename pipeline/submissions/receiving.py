@@ -1,0 +1,113 @@
+"""What a push may do, decided before any reference moves."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from git import Git, GitCommandError
+
+from pipeline.git_source import guarded
+from pipeline.settings import Assignment, late_days
+from pipeline.source import MB
+from pipeline.submissions.arrivals import attempts_used
+from pipeline.submissions.entry import Entry
+from pipeline.submissions.repositories import BRANCH, NOTHING, REF
+from pipeline.text import one_line
+
+UPDATE = re.compile(r"([0-9a-f]{40,64}) ([0-9a-f]{40,64}) (refs/[^\s\x00-\x1f\x7f]{1,240})")
+MOST_REFERENCES = 64
+KEPT_PUSHES = 20
+"""A repository may hold so many times what one submission may have: its history."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """One reference that a push moves."""
+
+    old: str
+    new: str
+    ref: str
+
+    @property
+    def deletes(self) -> bool:
+        return bool(NOTHING.fullmatch(self.new))
+
+    @property
+    def creates(self) -> bool:
+        return bool(NOTHING.fullmatch(self.old))
+
+    @property
+    def is_graded(self) -> bool:
+        return self.ref == REF
+
+
+def read_updates(text: str) -> list[Update]:
+    """What git tells a hook on its standard input; a line of another form is left out, and so moves nothing graded."""
+    matches = [UPDATE.fullmatch(line) for line in text.splitlines()]
+    return [Update(*match.groups()) for match in matches if match]
+
+
+def refusals(
+    updates: list[Update], assignment: Assignment | None, entries: list[Entry], student: str, at: datetime
+) -> list[str]:
+    """Why a push is refused by the course's rules, each reason with what to do. Empty: it is accepted."""
+    if not any(one.is_graded for one in updates):
+        return []
+    if assignment is None:
+        return ["this assignment is not in the course any more; ask the staff"]
+    found = []
+    if any(one.is_graded and one.deletes for one in updates):
+        found.append(f"{BRANCH} is what is graded and cannot be deleted; push a commit that undoes the last one")
+    days = late_days(at, assignment.deadline)
+    if assignment.deadline is not None and days > assignment.late.days:
+        last = assignment.deadline + timedelta(days=assignment.late.days)
+        found.append(f"it is too late: {assignment.name} was open until {last:%Y-%m-%d %H:%M %Z}; ask the staff")
+    used = attempts_used(entries, student, assignment.name)
+    if assignment.attempts is not None and used >= assignment.attempts:
+        found.append(f"all {assignment.attempts} attempts at {assignment.name} are used; ask the staff")
+    return found
+
+
+def rewritten(repository: Path, updates: list[Update]) -> list[str]:
+    """Why a push of the graded branch is refused for rewriting what was pushed before."""
+    git = guarded(repository)
+    return [
+        f"{BRANCH} was rewritten (force-push), and what was submitted stays; `git pull` first, or push a new commit"
+        for one in updates
+        if one.is_graded and not one.deletes and not one.creates and not is_ancestor(git, one.old, one.new)
+    ]
+
+
+def is_ancestor(git: Git, old: str, new: str) -> bool:
+    try:
+        git.merge_base("--is-ancestor", old, new)
+    except GitCommandError:
+        return False
+    return True
+
+
+def too_much(repository: Path, most_mb: float) -> list[str]:
+    """Why a push is refused for its size: of the whole repository, and of its references."""
+    found = []
+    size = sum(path.lstat().st_size for path in (repository / "objects").rglob("*") if path.is_file())
+    if size > most_mb * KEPT_PUSHES * MB:
+        found.append(
+            f"the repository would hold {size / MB:.0f} MB of at most {most_mb * KEPT_PUSHES:.0f}; "
+            "keep data and results out of it, and ask the staff for a new one"
+        )
+    references = len(guarded(repository).for_each_ref("--format=%(refname)").splitlines())
+    if references > MOST_REFERENCES:
+        found.append(f"the repository has {references} branches and tags of at most {MOST_REFERENCES}; delete some")
+    return found
+
+
+def politely(updates: list[Update]) -> list[str]:
+    """What is said of references that are not graded."""
+    return [
+        f"{one_line(one.ref, 100)} is kept; only {BRANCH} is graded"
+        for one in updates
+        if not one.is_graded and not one.deletes
+    ]

@@ -1,0 +1,83 @@
+"""What staff do: make a course's folder, add students, bring what was parked back, end what shall not be graded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.errors import UsageError
+from pipeline.files import write_text
+from pipeline.submissions.entry import Entry, Priority, State, now, submission_id
+from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.members import add_member
+from pipeline.submissions.repositories import make_repository
+from pipeline.submissions.spool import Spool
+
+
+def create_course(folder: Path, template: Path) -> CourseFolder:
+    """A course's folder with the settings of `template`; one that is there keeps its settings."""
+    course = CourseFolder(folder)
+    for part in (course.folder, course.repositories, course.spool, course.builds, course.secrets):
+        part.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not course.course_file.exists():
+        try:
+            text = template.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{template} cannot be read: {error}", hint="name a course.toml with --from") from None
+        write_text(course.course_file, text)
+    course.course()
+    return course
+
+
+def add_student(course: CourseFolder, name: str, keys: tuple[str, ...] = ()) -> tuple[str, list[Path]]:
+    """Makes a repository for each assignment; the student's new token and the repositories. Harmless a second time."""
+    token = add_member(course, name, keys)
+    assignments = course.course().assignments
+    return token, [make_repository(course, name, one.name, most_mb=one.limits.source_mb) for one in assignments]
+
+
+def found(spool: Spool, text: str) -> Entry:
+    """The submission whose id begins so. Raises UsageError where there is none or more than one."""
+    matching = [one for one in [*spool.active(), *spool.over()] if one.id.startswith(text)]
+    if len(text) < 4 or len(matching) != 1:
+        raise UsageError(
+            f"{text!r} names {len(matching) if len(text) >= 4 else 'too many'} submissions",
+            hint="`pipeline queue` lists them; give more of the id",
+        )
+    return matching[0]
+
+
+def retry(spool: Spool, text: str) -> Entry:
+    """Lets a parked or refused submission be tried again, with its time of arrival as it was."""
+    entry = found(spool, text)
+    if entry.state not in {State.PARKED, State.REFUSED}:
+        raise UsageError(
+            f"submission {entry.short} is {entry.state}", hint="parked and refused ones can be tried again"
+        )
+
+    def again(one: Entry) -> Entry:
+        values = {"state": State.WAITING, "reason": "", "tries": 0, "not_before": None, "ended": None, "outcome": None}
+        return one.model_copy(update=values)
+
+    return spool.reopen(entry.id, again)
+
+
+def drop(spool: Spool, text: str, why: str) -> Entry:
+    """Ends a submission ungraded, at no cost of an attempt; a build of it is left to be stopped by the caller."""
+    entry = found(spool, text)
+    values = {"state": State.REFUSED, "reason": why, "ended": now()}
+    dropped = spool.change(entry.id, lambda one: one.model_copy(update=values))
+    if dropped is None:
+        raise UsageError(f"submission {entry.short} is over already: {entry.state}")
+    return entry
+
+
+def waiting_regrade(entry: Entry, number: int) -> Entry:
+    """A copy that is graded again, after all pushes. `number` tells regrades of one submission apart."""
+    return Entry(
+        id=submission_id("regrade", entry.id, str(number), entry.new),
+        regrade_of=entry.id,
+        priority=Priority.REGRADE,
+        attempt=entry.attempt,
+        **{key: getattr(entry, key) for key in ("course", "assignment", "student", "repository", "ref", "old", "new")},
+        arrived=entry.arrived,
+    )
