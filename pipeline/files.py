@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InfrastructureError
+from pipeline.faults import point
 
 NEARLY_FULL_BYTES = 16 * 2**20
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota of disk space is used up"}
@@ -25,7 +26,9 @@ def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> None:
             os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
+            point(f"fsync {path.name}")
             os.fsync(file.fileno())
+        point(f"rename {path.name}")
         Path(temporary).replace(path)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)

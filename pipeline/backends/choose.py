@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pipeline.backends import Backends
+from pipeline.backends.ci import Builds
+from pipeline.backends.ci.local import LocalBuilds
 from pipeline.backends.images.process import ProcessImages
 from pipeline.backends.servers import Servers
 from pipeline.backends.servers.embedded import EmbeddedServers
@@ -12,6 +14,7 @@ from pipeline.embedded.contract import ProcessImage
 from pipeline.errors import UsageError
 from pipeline.run import Run
 from pipeline.settings import Sandbox
+from pipeline.submissions.folder import CourseFolder
 
 
 def choose(run: Run) -> Backends:
@@ -24,6 +27,11 @@ def choose(run: Run) -> Backends:
 def servers(run: Run) -> Servers:
     """The servers of a run, with the course's OpenWhisk where its settings name one."""
     return EmbeddedServers(run) if run.record.course.servers.apihost is None else OpenWhiskServers(run)
+
+
+def choose_builds(course: CourseFolder, url: str = "") -> Builds:
+    """Who builds what is pushed to a course: worker processes of this machine. `url` is where its pages are."""
+    return LocalBuilds(course, url)
 
 
 def runtime_image(reference: str) -> ProcessImage:

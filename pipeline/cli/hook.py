@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def post_receive(course: CourseFolder, student: str, assignment: str, told: str)
     entry = added[-1]
     say(f"submission {entry.short} of {entry.assignment}, arrived {entry.arrived:%Y-%m-%d %H:%M:%S} UTC")
     if os.environ.get("PIPELINE_PUSH_FOLLOWS") != "0":
-        for line in follow(course, spool, entry.id):
+        for line in follow(course, spool, entry.id, sleep=wait_while_read):
             say(f"{line}")
     return 0
 
@@ -54,6 +55,14 @@ def post_receive(course: CourseFolder, student: str, assignment: str, told: str)
 def say(line: str) -> None:
     """Raises BrokenPipeError where the pusher has gone."""
     print(line, flush=True)
+
+
+def wait_while_read(seconds: float) -> None:
+    """Raises BrokenPipeError as soon as the pusher has gone, though there is nothing to say."""
+    gone = select.poll()
+    gone.register(sys.stdout.fileno(), 0)
+    if gone.poll(seconds * 1000):
+        raise BrokenPipeError
 
 
 HOOKS = {"pre-receive": pre_receive, "post-receive": post_receive}

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.backends.ci.local import LocalBuilds
+from pipeline.backends.choose import choose_builds
 from pipeline.cli.output import output, styled, write_json
 from pipeline.cli.serve import stop_asked
 from pipeline.submissions.dispatcher import Dispatcher, Settings
@@ -75,7 +75,7 @@ def drop(
     course = CourseFolder.open(folder)
     entry = end_ungraded(Spool(course.spool), submission, why)
     if entry.state is State.STARTED:
-        LocalBuilds(course).cancel(entry)
+        choose_builds(course).cancel(entry)
     output().print(styled(f"{entry.short} is refused: {why}"))
 
 
@@ -91,7 +91,7 @@ def dispatch(
     stopping: threading.Event
     with only_dispatcher(course), stop_asked() as stopping:
         number = slots or max(1, (os.cpu_count() or 1) // 2)
-        dispatcher = Dispatcher(course, Spool(course.spool), LocalBuilds(course), Settings(number))
+        dispatcher = Dispatcher(course, Spool(course.spool), choose_builds(course), Settings(number))
         console.print(
             styled(f"course {course.course().name}: {number} builds at a time. Ctrl-C ends it; builds go on.")
         )

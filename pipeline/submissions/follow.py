@@ -19,6 +19,9 @@ from pipeline.text import printable
 
 LOOK_S = 0.25
 MOST_S = 1800.0
+DISPATCHER_S = 10.0
+"""So long a dispatcher may be away, being started anew say, before the pusher is let go."""
+NO_DISPATCHER = "kept; no dispatcher runs at present, and it will be graded when one does"
 LINE_BYTES = 64 * 1024
 # what Jenkins' timestamper writes before each line
 TIMESTAMP = re.compile(r"^\[\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?Z?\] ?")
@@ -69,7 +72,7 @@ def follow(
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[str]:
     """Lines for the pusher until the submission is over, is parked, or `most_s` seconds have passed."""
-    deadline, said = clock() + most_s, ""
+    begun, said = clock(), ""
     tail = ConsoleTail(course.console(submission))
     while True:
         entry = spool.get(submission)
@@ -82,7 +85,9 @@ def follow(
         if line and line != said:
             yield line
         said = line or said
-        if clock() > deadline:
+        if said == NO_DISPATCHER and clock() > begun + DISPATCHER_S:
+            return
+        if clock() > begun + most_s:
             yield f"it goes on without you; submission {entry.short} is at {address(course, entry)}"
             return
         sleep(LOOK_S)
@@ -92,7 +97,7 @@ def waiting_line(course: CourseFolder, spool: Spool, entry: Entry) -> str:
     if entry.state is State.STARTED:
         return f"waiting for the build server: {entry.reason}" if entry.reason else ""
     if not held(course.dispatcher_lock):
-        return "kept; no dispatcher runs at present, and it will be graded when one does"
+        return NO_DISPATCHER
     place = place_of(entry.id, spool.active(), now())
     return f"waiting, place {place.number} of {place.waiting}: {place.reason}" if place else ""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline.errors import InfrastructureError, UsageError
+from pipeline.faults import point
 from pipeline.files import write_json
 from pipeline.submissions.entry import Entry, checked_id
 
@@ -92,6 +93,7 @@ class Spool:
     def put_away(self, entry: Entry) -> None:
         name = f"{entry.id}.json"
         if (self.active_folder / name).exists():
+            point(f"rename {name}")
             (self.active_folder / name).replace(self.over_folder / name)
 
     def write(self, folder: Path, entry: Entry) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.backends.ci import Look
 from pipeline.embedded.processes import own_environment, own_module
 from pipeline.errors import UsageError
+from pipeline.faults import point
 from pipeline.lock import held, stop_holder
 from pipeline.run import Run, Status
 from pipeline.submissions.entry import Entry
@@ -37,6 +38,7 @@ class LocalBuilds:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
+            point("spawn")
             with self.course.console(entry.id).open("ab") as console:
                 self.workers.append(
                     subprocess.Popen(

@@ -1,0 +1,218 @@
+"""A real `git push` to a course's repository: what the pusher reads, what is refused, what is found after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.submissions import ScriptedBuilds, course_folder
+
+from pipeline.submissions.arrivals import reconcile
+from pipeline.submissions.dispatcher import Dispatcher, Settings
+from pipeline.submissions.dispatching import dispatch, only_dispatcher
+from pipeline.submissions.entry import Entry, State
+from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.spool import Spool
+from pipeline.submissions.staff import add_student
+
+STUDENT = {
+    "GIT_AUTHOR_NAME": "Ada",
+    "GIT_AUTHOR_EMAIL": "ada@example.org",
+    "GIT_COMMITTER_NAME": "Ada",
+    "GIT_COMMITTER_EMAIL": "ada@example.org",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_NOSYSTEM": "1",
+}
+
+
+class Clone:
+    """A student's clone; commands of git in it."""
+
+    def __init__(self, folder: Path, repository: Path) -> None:
+        self.folder = folder
+        subprocess.run(["git", "clone", "-q", str(repository), str(folder)], check=True, capture_output=True)
+        self.git("checkout", "-q", "-B", "main")
+
+    def git(self, *arguments: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, **STUDENT, "PIPELINE_PUSH_FOLLOWS": "0", **variables}
+        command = ["git", "-C", str(self.folder), *arguments]
+        return subprocess.run(command, check=check, capture_output=True, text=True, env=environment, timeout=120)
+
+    def commit(self, text: str) -> str:
+        (self.folder / "model.py").write_text(text)
+        self.git("add", "model.py")
+        self.git("commit", "-q", "-m", "work")
+        return self.git("rev-parse", "HEAD").stdout.strip()
+
+    def push(self, *arguments: str, check: bool = True, **variables: str) -> str:
+        return self.git("push", *(arguments or ("origin", "main")), check=check, **variables).stderr
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> CourseFolder:
+    made = course_folder(tmp_path)
+    add_student(made, "ada")
+    return made
+
+
+@pytest.fixture
+def clone(course: CourseFolder, tmp_path: Path) -> Clone:
+    return Clone(tmp_path / "clone", course.repository("ada", "mnist-train"))
+
+
+def spooled(course: CourseFolder) -> list[Entry]:
+    return Spool(course.spool).active()
+
+
+@contextmanager
+def dispatching(course: CourseFolder, builds: ScriptedBuilds) -> Iterator[None]:
+    """A dispatcher of this process at work."""
+    stopping = threading.Event()
+    dispatcher = Dispatcher(course, Spool(course.spool), builds, Settings(slots=1))
+    with only_dispatcher(course):
+        worker = threading.Thread(target=dispatch, args=(dispatcher, stopping, print))
+        worker.start()
+        try:
+            yield
+        finally:
+            stopping.set()
+            worker.join()
+
+
+def test_a_push_is_in_the_spool_with_its_commit(course: CourseFolder, clone: Clone) -> None:
+    commit = clone.commit("x = 1\n")
+    said = clone.push()
+    (entry,) = spooled(course)
+    assert f"remote: submission {entry.short} of mnist-train, arrived" in said
+    assert (entry.new, entry.student, entry.state) == (commit, "ada", State.WAITING)
+
+
+def test_the_pusher_follows_to_the_grade(course: CourseFolder, clone: Clone) -> None:
+    class Talking(ScriptedBuilds):
+        def start(self, entry: Entry) -> None:
+            super().start(entry)
+            console = course.console(entry.id)
+            console.parent.mkdir(parents=True, exist_ok=True)
+            console.write_bytes(
+                b"[2026-11-24T12:00:00Z] fetch done\n\x1b[31mred\x1b[0m \x1b]0;title\x07text\nwithout an end"
+            )
+            self.finish(entry.id, points=95.0)
+
+    clone.commit("x = 1\n")
+    with dispatching(course, Talking()):
+        said = clone.push(PIPELINE_PUSH_FOLLOWS="1")
+    lines = [line.removeprefix("remote: ").rstrip() for line in said.splitlines() if line.startswith("remote:")]
+    assert lines[1:] == [
+        *(line for line in lines[1:-5] if line.startswith("waiting, place 1 of 1")),
+        "fetch done",
+        "red text",
+        "without an end",
+        "passed, 95 of 100 points (attempt 1)",
+        "report: report.html",
+    ]
+
+
+def test_without_a_dispatcher_the_pusher_is_told_and_let_go(course: CourseFolder, clone: Clone) -> None:
+    clone.commit("x = 1\n")
+    assert "kept; no dispatcher runs at present" in clone.push(PIPELINE_PUSH_FOLLOWS="1")
+    assert [one.state for one in spooled(course)] == [State.WAITING]
+
+
+def test_a_pusher_who_goes_changes_nothing_and_leaves_nothing_running(course: CourseFolder, clone: Clone) -> None:
+    builds = ScriptedBuilds()
+    clone.commit("x = 1\n")
+    command = ["git", "-C", str(clone.folder), "push", "origin", "main"]
+    environment = {**os.environ, **STUDENT, "PIPELINE_PUSH_FOLLOWS": "1"}
+    with dispatching(course, builds):
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as push:
+            assert push.stderr is not None
+            assert any("submission" in line for line in push.stderr)
+            push.kill()
+        while not builds.running:
+            time.sleep(0.05)
+        builds.finish_all()
+        while spooled(course):
+            time.sleep(0.05)
+    assert [one.state for one in Spool(course.spool).over()] == [State.GRADED]
+
+
+def test_what_was_graded_is_neither_rewritten_nor_deleted(course: CourseFolder, clone: Clone) -> None:
+    first = clone.commit("x = 1\n")
+    clone.push()
+    clone.git("commit", "-q", "--amend", "-m", "another")
+    assert "refused: main was rewritten" in clone.push("--force", "origin", "main", check=False)
+    assert "refused: main is what is graded" in clone.push("origin", ":main", check=False)
+    assert [one.new for one in spooled(course)] == [first]
+
+
+def test_other_branches_are_kept_and_not_graded(course: CourseFolder, clone: Clone) -> None:
+    clone.commit("x = 1\n")
+    assert "only main is graded" in clone.push("origin", "main:experiment")
+    assert spooled(course) == []
+
+
+def test_what_is_too_late_is_refused(course: CourseFolder, clone: Clone) -> None:
+    text = course.course_file.read_text()
+    course.course_file.write_text(text.replace("2099-01-31", "2020-01-31"))
+    clone.commit("x = 1\n")
+    said = clone.push(check=False)
+    assert "refused: it is too late: mnist-train was open until 2020-02-02" in said
+    assert spooled(course) == []
+
+
+def test_what_is_too_large_is_refused(course: CourseFolder, clone: Clone) -> None:
+    (clone.folder / "data.bin").write_bytes(os.urandom(21 * 2**20))
+    clone.git("add", "data.bin")
+    clone.commit("x = 1\n")
+    assert "pack exceeds maximum allowed size" in clone.push(check=False)
+    assert spooled(course) == []
+
+
+def test_objects_are_checked(course: CourseFolder, clone: Clone) -> None:
+    """A tree with an entry `.git` would write into a clone's own folder."""
+    blob = clone.git("hash-object", "-w", "--stdin-paths", check=False)
+    clone.commit("x = 1\n")
+    blob = clone.git("rev-parse", "HEAD:model.py")
+    bare = subprocess.run(
+        ["git", "-C", str(clone.folder), "mktree"],
+        input=f"100644 blob {blob.stdout.strip()}\t.git\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    commit = clone.git("commit-tree", bare.stdout.strip(), "-p", "HEAD", "-m", "evil")
+    assert "hasDotgit" in clone.push("origin", f"{commit.stdout.strip()}:refs/heads/main", check=False)
+    assert spooled(course) == []
+
+
+def points_of(course: CourseFolder, clone: Clone, log: Path) -> int:
+    """How many points a push passes in its hooks."""
+    clone.commit("x = 0\n")
+    clone.push(PIPELINE_DIE_LOG=str(log))
+    return len(log.read_text().splitlines())
+
+
+def test_a_push_is_found_wherever_its_hook_was_killed(course: CourseFolder, clone: Clone, tmp_path: Path) -> None:
+    points = points_of(course, clone, tmp_path / "points")
+    assert points >= 2
+    pushed = [spooled(course)[0].new]
+    for at in range(1, points + 1):
+        pushed.append(clone.commit(f"x = {at}\n"))
+        clone.push(PIPELINE_DIE_AT=str(at))
+    reconcile(course, Spool(course.spool))
+    assert [one.new for one in spooled(course)] == pushed
+    assert reconcile(course, Spool(course.spool)) == []
+
+
+def test_the_token_is_kept_as_a_hash(course: CourseFolder) -> None:
+    token, _ = add_student(course, "bob")
+    assert token not in course.members_file.read_text()
+    assert set(json.loads(course.members_file.read_text())) == {"ada", "bob"}
+    assert course.members_file.stat().st_mode & 0o777 == 0o600
