@@ -17,7 +17,7 @@ from pipeline.jobs import kind
 from pipeline.listener import Listener, StageLog
 from pipeline.lock import exclusive, interruptible, stop_holder, undisturbed
 from pipeline.reporting.plots import preload
-from pipeline.run import STAGE_NAMES, Run, StageRecord, Status
+from pipeline.run import STAGE_NAMES, Record, Run, StageRecord, Status
 from pipeline.stages.build import build
 from pipeline.stages.check import check
 from pipeline.stages.collect import collect
@@ -68,6 +68,21 @@ def stage(name: str, run: Run, backends: Backends, listener: Listener) -> Outcom
             raise UsageError(f"stage {name} comes after {waiting}", hint=f"first `pipeline stage {waiting}`")
         walk_stage(name, run, backends, listener)
         return run.record.outcome
+
+
+def again(run: Run, renewed: Callable[[], Record]) -> None:
+    """Makes a run that an earlier build began ready for its stages to be walked along anew.
+
+    What still works on it stops. What ended for the student's part stays as it is. After a fault of the course's
+    settings it begins anew with `renewed()`, a record of the same id under the settings of today.
+    """
+    stop_holder(run.in_use_file)
+    with working_on(run):
+        if run.record.outcome is Outcome.COURSE:
+            run.record = renewed()
+            run.save()
+        elif run.record.outcome not in FINAL:
+            reopen(run)
 
 
 def resume(run: Run, backends: Backends, listener: Listener) -> Outcome:

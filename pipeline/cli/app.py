@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
-from pipeline.cli import data, doctor, parameter_server, runs, serve, starter
+from pipeline.cli import data, doctor, parameter_server, runs, serve, starter, verdict
 from pipeline.cli.output import show_error, tolerate_any_text, write
 from pipeline.errors import USAGE_EXIT_CODE, AbortedError, InfrastructureError, PipelineError, UsageError
 
@@ -50,6 +50,7 @@ app.command("render", short_help="print what would be built")(runs.render)
 app.command("stage", short_help="take a run through one stage")(runs.stage)
 app.command("resume", short_help="go on with a run")(runs.resume)
 app.command("cancel", short_help="stop a run")(runs.cancel)
+app.command("verdict", short_help="how a run ended, for a build server")(verdict.verdict)
 app.command("doctor", short_help="what is here, what is missing")(doctor.doctor)
 app.command("serve", short_help="the embedded servers, until stopped")(serve.serve)
 app.command("parameter-server", short_help="a parameter server by hand")(parameter_server.parameter_server)

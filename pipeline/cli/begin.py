@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from pipeline.beginning import new_record
@@ -11,6 +12,9 @@ from pipeline.errors import Fault, UsageError
 from pipeline.run import Request, Run
 from pipeline.settings import Sandbox
 
+RUN_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+# what makes it the same submission
+SUBMITTED = ("source", "ref", "student", "assignment", "arrived", "attempt")
 OVERRIDE = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*)=(.*)", re.DOTALL)
 
 
@@ -23,19 +27,52 @@ def parse_overrides(settings: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple((match[1], match[2]) for _, match in matches if match)
 
 
-def begin(request: Request, folder: Path | None) -> Run:
+def begin(request: Request, folder: Path | None, run_id: str | None = None) -> Run:
     """Makes the folder of a new run, `runs/<id>` where none is named.
 
     Raises CourseError with every fault of the course file, UsageError where the folder holds a run or cannot be
     written to, or where the sandbox is one that is not there yet.
     """
     refuse_docker(request.sandbox)
-    record = new_record(request)
+    record = new_record(request, run_id)
     place = folder or Path("runs") / record.run
     try:
         return Run.create(place, record)
     except OSError as error:
         raise UsageError(f"{place} cannot be made: {error.strerror}", hint="name another --out") from None
+
+
+def begin_or_go_on(request: Request, folder: Path, run_id: str) -> Run:
+    """The run of a submission that may have been begun by an earlier build: the same submission never counts twice.
+
+    Raises UsageError where the id has another form or the folder holds the run of another submission.
+    """
+    from pipeline import flow  # imports of the stages take seconds, which --help must not
+
+    if not RUN_ID.fullmatch(run_id):
+        raise UsageError(f"--id {run_id!r} is no id of a run", hint="small letters, digits and - inside, 63 at most")
+    if not (folder / "record.json").exists():
+        return begin(request, folder, run_id)
+    the_run = Run.open(folder)
+    kept = the_run.record
+    if kept.run != run_id or any(getattr(kept.request, key) != getattr(request, key) for key in SUBMITTED):
+        raise UsageError(
+            f"{folder} holds the run {kept.run} of {kept.request.student}, which is of another submission",
+            hint="name another --out, or the --id and the options that it was begun with",
+        )
+    flow.again(the_run, lambda: new_record(request, run_id))
+    return the_run
+
+
+def arrival(text: str) -> datetime:
+    """A time with its zone. Raises UsageError for any other text: a deadline must not depend on a machine's zone."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        when = None
+    if when is None or when.tzinfo is None:
+        raise UsageError(f"--arrived {text!r} is no time with a zone", hint="such as 2027-01-31T23:59:00+01:00")
+    return when
 
 
 def refuse_docker(sandbox: Sandbox) -> None:

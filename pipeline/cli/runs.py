@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli.begin import begin, parse_overrides
+from pipeline.cli.begin import arrival, begin, begin_or_go_on, parse_overrides
 from pipeline.cli.display import showing
 from pipeline.cli.output import output, show_failure, styled, write, write_json
 from pipeline.cli.summary import show_summary
@@ -33,6 +33,13 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="one setting of the submission, within what the assignment opens", metavar="KEY=VALUE"),
 ]
+RunId = Annotated[
+    str | None, typer.Option("--id", help="id of the run, the same each time that it is begun", metavar="ID")
+]
+Arrived = Annotated[
+    str | None, typer.Option(help="when it was pushed, with time zone", metavar="TIME", show_default="now")
+]
+Attempt = Annotated[int, typer.Option(help="which attempt of the student it is", min=1, max=9999)]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON; live lines go to standard error")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="keep every note on the terminal")]
 Folder = Annotated[Path, typer.Argument(help="the run's folder", metavar="DIR", show_default=False)]
@@ -107,14 +114,23 @@ def stage(
     assignment: AssignmentName = None,
     sandbox: SandboxName = Sandbox.AUTO,
     settings: Settings = None,
+    run_id: RunId = None,
+    arrived: Arrived = None,
+    attempt: Attempt = 1,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Take a run through one stage; the first one begins the run and needs SOURCE."""
+    """Take a run through one stage; the first one begins the run and needs SOURCE.
+
+    With --id the first stage goes on with a run of this id that DIR holds already: what is done is not done again.
+    """
     from pipeline import flow  # imports of the stages take seconds, which --help must not
 
     if source is not None:
-        the_run = begin(request_of(source, ref, student, course, assignment, sandbox, settings), out)
+        request = request_of(source, ref, student, course, assignment, sandbox, settings)
+        asked = {"attempt": attempt} | ({"arrived": arrival(arrived)} if arrived else {})
+        request = request.model_copy(update=asked)
+        the_run = begin(request, out) if run_id is None else begin_or_go_on(request, out, run_id)
     elif name == STAGE_NAMES[0] and not (out / "record.json").exists():
         raise UsageError("the first stage begins the run", hint=f"pipeline stage {name} SOURCE --out {out}")
     else:

@@ -78,10 +78,15 @@ def from_folder(folder: Path, ref: str | None, target: Path, limits: Limits) -> 
         return copy(list_folder(folder, limits), read_regular, target, folder)
     from pipeline.git_source import checked_revision, commit_of, guarded
 
-    if not (folder / ".git").exists():
+    if not (folder / ".git").exists() and not is_bare(folder):
         raise UsageError(f"{folder} is no git repository, so it has no {ref!r}", hint="leave out --ref")
     git = guarded(folder)
     return from_commit(git, commit_of(git, checked_revision(ref), ref), target, limits)
+
+
+def is_bare(folder: Path) -> bool:
+    """Whether it is a repository without files of its own, as students push to."""
+    return (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
 
 
 def from_url(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline import flow
-from pipeline.cli import runs
+from pipeline.cli import begin, runs
 from pipeline.cli.app import call
 from pipeline.errors import Outcome
 from pipeline.listener import Listener
@@ -21,7 +21,7 @@ from pipeline.settings import Course, TrainJob
 
 @pytest.fixture(autouse=True)
 def no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    def begin(request: Request, folder: Path) -> Run:
+    def begun(request: Request, folder: Path) -> Run:
         record = Record(
             run="r1",
             request=request,
@@ -31,7 +31,7 @@ def no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         return Run.create(folder, record)
 
-    monkeypatch.setattr(runs, "begin", begin)
+    monkeypatch.setattr(runs, "begin", begun)
     monkeypatch.setattr(runs, "backends_of", lambda run: None)
 
 
@@ -132,3 +132,53 @@ def test_check_lists_what_would_be_installed_and_leaves_nothing(
     told = json.loads(capfd.readouterr().out)
     assert (told["outcome"], told["locked"], told["notes"]) == ("passed", ["six==1.17.0"], ["a note"])
     assert not any(folder.exists() for _, folder in walked)
+
+
+SUBMISSION = ("--id", "0" * 32, "--arrived", "2027-01-01T12:00:00+01:00", "--attempt", "3", "--student", "ada")
+
+
+@pytest.fixture
+def stages_asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The real beginning of a run; stages that only note that they were asked for."""
+    asked: list[str] = []
+    monkeypatch.setattr(flow, "stage", lambda name, *_: asked.append(name))
+    monkeypatch.setattr(runs, "begin", begin.begin)
+    return asked
+
+
+def test_the_same_submission_is_gone_on_with(tmp_path: Path, stages_asked: list[str]) -> None:
+    folder = str(tmp_path / "run")
+    assert call(["stage", "fetch", ".", "--out", folder, *SUBMISSION]) == 0
+    first = Run.open(Path(folder)).record
+    assert (first.run, first.request.attempt, first.request.student) == ("0" * 32, 3, "ada")
+    assert first.request.arrived == datetime(2027, 1, 1, 11, tzinfo=UTC)
+    assert call(["stage", "fetch", ".", "--out", folder, *SUBMISSION]) == 0
+    assert Run.open(Path(folder)).record == first
+    assert stages_asked == ["fetch", "fetch"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [("--id", "1" * 32), ("--attempt", "4"), ("--student", "bob"), ("--arrived", "2027-01-02T12:00:00+01:00")],
+)
+def test_a_folder_of_another_submission_is_refused(
+    changed: tuple[str, str], tmp_path: Path, stages_asked: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(tmp_path / "run")
+    call(["stage", "fetch", ".", "--out", folder, *SUBMISSION])
+    first = Run.open(Path(folder)).record
+    assert call(["stage", "fetch", ".", "--out", folder, *SUBMISSION, *changed]) == 2
+    assert "another submission" in capfd.readouterr().err
+    assert Run.open(Path(folder)).record == first
+    assert stages_asked == ["fetch"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--id", "../other"), ("--id", "A"), ("--id", "-a"), ("--id", "a" * 64), ("--arrived", "2027-01-01T12:00:00"),
+     ("--arrived", "yesterday"), ("--attempt", "0")],
+)  # fmt: skip
+def test_ids_times_and_attempts_have_a_form(option: str, value: str, tmp_path: Path, stages_asked: list[str]) -> None:
+    arguments = [*SUBMISSION, f"{option}={value}"]
+    assert call(["stage", "fetch", ".", "--out", str(tmp_path / "run"), *arguments]) == 2
+    assert not (tmp_path / "run").exists()

@@ -151,3 +151,13 @@ def test_a_revision_of_a_folder_without_git_is_a_fault_of_usage(tmp_path: Path) 
 def test_other_transports_are_refused_before_git_is_asked(tmp_path: Path, url: str) -> None:
     with pytest.raises(UsageError, match=r"transport|not allowed"):
         walk(new_run(tmp_path / "run", url), "fetch")
+
+
+def test_a_commit_of_a_bare_repository_as_students_push_to(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    commit = repository(source)
+    git(tmp_path, "clone", "--quiet", "--bare", str(source), "pushed.git")
+    run = fetched(tmp_path, tmp_path / "pushed.git", ref=commit)
+    assert names(run) == ["model.py"]
+    assert run.record.fetched is not None
+    assert run.record.fetched.commit == commit

@@ -280,3 +280,40 @@ def test_a_full_disk_is_named_and_everything_is_freed(
 def test_two_processes_do_not_work_on_one_run(run: Run, walked: dict[str, Any]) -> None:
     with exclusive(run.in_use_file), pytest.raises(UsageError, match="another process"):
         walk(run)
+
+
+@pytest.mark.parametrize("outcome", [None, Outcome.ABORTED, Outcome.INFRASTRUCTURE])
+def test_another_build_of_a_submission_goes_on_with_what_was_not_the_students(
+    run: Run, walked: dict[str, Any], outcome: Outcome | None
+) -> None:
+    for name in STAGE_NAMES[:4]:
+        flow.stage(name, run, Backends(), Silent())  # type: ignore[arg-type]
+    run.update(outcome=outcome)
+    flow.again(run, lambda: pytest.fail("it needs no new record"))
+    for name in STAGE_NAMES:
+        flow.stage(name, run, Backends(), Silent())  # type: ignore[arg-type]
+    assert walked["order"] == list(STAGE_NAMES)
+    assert run.record.outcome is Outcome.PASSED
+
+
+@pytest.mark.parametrize("outcome", [Outcome.PASSED, Outcome.FAILED, Outcome.LIMIT])
+def test_another_build_of_a_graded_submission_changes_nothing(
+    run: Run, walked: dict[str, Any], outcome: Outcome
+) -> None:
+    walked["special"]["report"] = lambda run: run.update(outcome=outcome)
+    flow.walk(run, Backends(), Silent())  # type: ignore[arg-type]
+    before = run.record
+    flow.again(run, lambda: pytest.fail("it needs no new record"))
+    for name in STAGE_NAMES:
+        flow.stage(name, run, Backends(), Silent())  # type: ignore[arg-type]
+    assert run.record == before
+    assert walked["order"] == list(STAGE_NAMES)
+
+
+def test_another_build_after_a_fault_of_the_course_begins_anew(run: Run, walked: dict[str, Any]) -> None:
+    walked["special"]["check"] = failing(CourseError("the base is missing"))
+    begun = run.record
+    flow.walk(run, Backends(), Silent())  # type: ignore[arg-type]
+    mended = begun.model_copy(update={"settings_sha256": "1" * 64})
+    flow.again(run, lambda: mended)
+    assert Run.open(run.folder).record == mended
