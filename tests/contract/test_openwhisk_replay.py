@@ -36,3 +36,9 @@ def test_only_the_listed_exchanges_differ(tmp_path: Path, processes: Processes) 
     assert listed - by_timing - differing.keys() == set(), "listed as different, but the same"
     assert sum(compared for _, compared in results) == COMPARED
     assert len(LISTED) <= MOST_DIFFERENCES
+
+
+def test_the_docs_list_the_differences() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "openwhisk.md").read_text(encoding="utf-8")
+    rows = "\n".join(f"| {one['name']} | {one['why']} |" for one in LISTED)
+    assert f"| exchange | why |\n|---|---|\n{rows}\n\n" in page, rows
