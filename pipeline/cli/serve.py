@@ -101,7 +101,7 @@ def announce(servers: Embedded, ready_file: Path | None) -> None:
     """Says where the servers are. Keys go into the file alone: a terminal's text is copied about."""
     console = output()
     console.print(styled(f"OpenWhisk  {servers.apihost}"))
-    console.print(styled(f"store      {servers.ready.store.endpoint}"))
+    console.print(styled(f"store      {servers.course_store().endpoint}"))
     missing = ", ".join(servers.ready.unenforced)
     console.print(
         styled(f"isolation  {servers.ready.isolation.value}{f'; not enforced: {missing}' if missing else ''}")

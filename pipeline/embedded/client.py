@@ -56,10 +56,15 @@ class Embedded:
         return self.ready.namespace
 
     def course_store(self) -> StoreKeys:
-        return self.ready.store
+        return self.one_here(self.ready.store)
 
     def run_store(self) -> StoreKeys:
-        return self.ready.run_store
+        return self.one_here(self.ready.run_store)
+
+    def one_here(self, keys: StoreKeys | None) -> StoreKeys:
+        if keys is None:
+            raise InfrastructureError("these servers have no store of their own", hint="ask servers.store_endpoint")
+        return keys
 
     def status(self) -> dict[str, Any]:
         return dict(self.ask("GET", "/status"))

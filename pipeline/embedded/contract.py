@@ -66,8 +66,16 @@ class Service(Message):
         return self
 
 
+EVERY_ACTION = ""
+API_SERVICE = "openwhisk"
+"""The service by which an action's containers reach OpenWhisk's API: where there is one, `__OW_API_HOST` names it."""
+
+
 class Reach(Message):
-    """All that the containers of one action reach, and how many processes each may have at a time."""
+    """All that the containers of one action reach, and how many processes each may have at a time.
+
+    That of `EVERY_ACTION` holds for all actions of the namespace that have none of their own.
+    """
 
     namespace: str
     action: str
@@ -75,19 +83,39 @@ class Reach(Message):
     processes: int = Field(default=64, ge=1)
 
 
+class StoreKey(Message):
+    """A key of a store that a forwarder lets pass. The forwarder adds the session token where a request has none."""
+
+    access_key: str
+    secret_key: str = Field(repr=False, description="for the forwarder's own questions of what is stored")
+    session_token: str = Field(default="", repr=False)
+    expires: float | None = Field(default=None, description="seconds since the epoch")
+
+
 class Forward(Message):
     """A forwarder to a store: what it lets pass, and how much. Its socket is the answer to asking for it.
 
-    `allowed` are (method, path prefix) pairs; `exact` asks for equal paths. Caps count all requests and all bytes.
+    `allowed` are (method, path prefix) pairs; `exact` asks for equal paths. `bucket` instead of them: whatever a
+    program does with a bucket of its own. Caps count all requests and all bytes.
     """
 
     name: str = Field(pattern=r"\A[a-z0-9][a-z0-9-]{0,63}\z")
     store: Literal["course", "run"]
-    allowed: tuple[tuple[str, str], ...]
+    allowed: tuple[tuple[str, str], ...] = ()
     exact: bool = False
+    bucket: str = Field(default="", pattern=r"\A[a-z0-9.-]*\z")
+    keys: tuple[StoreKey, ...] = Field(default=(), description="requests signed with others are refused; none: any")
+    expires: float | None = Field(default=None, description="seconds since the epoch; nothing passes after it")
     requests: int = Field(ge=0)
     bytes_total: int = Field(ge=0)
     bytes_sent: int | None = Field(default=None, ge=0, description="of bodies on the way to the store; none: as total")
+    stored_bytes: int | None = Field(default=None, ge=0, description="the most that may lie in `bucket` at a time")
+
+    @model_validator(mode="after")
+    def _a_quota_can_be_measured(self) -> Self:
+        if self.stored_bytes is not None and not (self.bucket and self.keys):
+            raise ValueError(f"forwarder {self.name!r}: stored_bytes needs a bucket and a key to look into it")
+        return self
 
 
 class Forwarded(Message):

@@ -10,43 +10,27 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
-from xml.sax.saxutils import escape
 
 import aiohttp
 from aiohttp import web
 from yarl import URL
 
 from pipeline.embedded.contract import Forwarded
+from pipeline.embedded.s3_errors import Refusal
+from pipeline.embedded.store_keys import Keys
+from pipeline.embedded.store_rules import OwnBucket, Ruling, asked
+from pipeline.embedded.stored import Quota, Reserved
+from pipeline.embedded.upstreams import Upstream
 
 CHUNK = 256 * 1024
 CONNECT_S, SILENCE_S = 10, 120
 HEADER_BYTES = 16 * 1024
 CONNECTIONS = 128
 """At a time; a program that opens more only keeps itself waiting."""
-COPY_SOURCE = "x-amz-copy-source"
 NOT_PASSED = {"connection", "keep-alive", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade"}
 NOT_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """(method, path) pairs that pass: equal paths when `exact`, else paths that begin so."""
-
-    allowed: tuple[tuple[str, str], ...]
-    exact: bool = False
-
-    def allows(self, method: str, path: str) -> bool:
-        """`path` as it stands in the request, without the query. Dots that climb never pass, however written."""
-        if any(part in {"..", "."} for part in unquote(path).replace("\\", "/").split("/")):
-            return False
-        return any(
-            method == verb and (path == place if self.exact else path.startswith(place)) for verb, place in self.allowed
-        )
-
-    def allows_copy(self, source: str) -> bool:
-        """An object copied by the store is read as much as one that is fetched."""
-        return self.allows("GET", "/" + source.partition("?")[0].lstrip("/"))
+MOVED = Refusal(403, "QuotaExceeded", "the run has moved all bytes that it may")
+NO_ANSWER = Refusal(503, "ServiceUnavailable", "the store does not answer")
 
 
 @dataclass(frozen=True)
@@ -61,6 +45,16 @@ class Caps:
         return sent + received > self.bytes_total or (self.bytes_sent is not None and sent > self.bytes_sent)
 
 
+@dataclass
+class Terms:
+    """On which a forwarder passes on: what, for whom, how much in all, how much at a time."""
+
+    rule: Ruling
+    caps: Caps
+    keys: Keys
+    quota: Quota | None = None
+
+
 class Full(asyncio.Protocol):
     """What a connection gets that is one too many: its end."""
 
@@ -70,13 +64,12 @@ class Full(asyncio.Protocol):
 
 
 class Forwarder:
-    """Listens on a Unix socket and passes on to `upstream` (host, port), which is the only place it connects to."""
+    """Listens on a Unix socket and passes on to `upstream`, which is the only place it connects to."""
 
-    def __init__(self, socket: Path, upstream: tuple[str, int], rule: Rule, caps: Caps) -> None:
+    def __init__(self, socket: Path, upstream: Upstream, terms: Terms) -> None:
         self.socket = socket
-        self.upstream = f"http://{upstream[0]}:{upstream[1]}"
-        self.rule = rule
-        self.caps = caps
+        self.upstream = upstream
+        self.terms = terms
         self.requests = self.refused = self.sent = self.received = 0
         self.seconds = 0.0
         self.server: asyncio.Server | None = None
@@ -95,7 +88,7 @@ class Forwarder:
 
     @property
     def used_up(self) -> bool:
-        return self.caps.are_over(self.sent, self.received)
+        return self.terms.caps.are_over(self.sent, self.received)
 
     async def start(self) -> None:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
@@ -103,7 +96,7 @@ class Forwarder:
             timeout=timeout,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=self.upstream.verify),
             skip_auto_headers=NOT_ADDED,
         )
         app = web.Application()
@@ -130,62 +123,100 @@ class Forwarder:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         refusal = self.refusal(request)
         if refusal is not None:
-            self.refused += 1
-            return refusal
+            return self.refuse(request, refusal)
         self.requests += 1
         begun = time.monotonic()
         try:
-            return await self.pass_on(request)
+            return await self.within_quota(request)
         except (aiohttp.ClientError, OSError, TimeoutError):
-            if self.used_up:
-                self.refused += 1
-                return self.over(request)
-            return error(503, "ServiceUnavailable", "the store does not answer", request)
+            return self.refuse(request, MOVED) if self.used_up else NO_ANSWER.answer(request)
         finally:
             self.seconds += time.monotonic() - begun
 
-    def refusal(self, request: web.Request) -> web.Response | None:
-        """What is wrong with a request before any of its body is read; None when it passes."""
-        source = request.headers.get(COPY_SOURCE)
-        allowed = self.rule.allows(request.method, request.raw_path.partition("?")[0])
-        if not allowed or (source is not None and not self.rule.allows_copy(source)):
-            return error(403, "AccessDenied", "this run may not do that", request)
-        if request.body_exists and request.content_length is None:
-            return error(411, "MissingContentLength", "a body needs its length", request)
-        if self.requests >= self.caps.requests:
-            return error(503, "SlowDown", f"the run has made its {self.caps.requests} requests", request)
-        if self.caps.are_over(self.sent + (request.content_length or 0), self.received):
-            return self.over(request)
-        return None
+    def refuse(self, request: web.Request, refusal: Refusal) -> web.Response:
+        self.refused += 1
+        return refusal.answer(request)
 
-    def over(self, request: web.Request) -> web.Response:
-        return error(403, "QuotaExceeded", "the run has moved all bytes that it may", request)
+    def refusal(self, request: web.Request) -> Refusal | None:
+        """What is wrong with a request before any of its body is read; None when it passes."""
+        wanted, caps, faults = asked(request), self.terms.caps, self.upstream.faults
+        found = self.terms.keys.refusal(request) or self.terms.rule.refusal(wanted)
+        if found is None and faults is not None:
+            found = faults.refusal(wanted, frozenset(name.lower() for name in request.headers))
+        if found is not None:
+            return found
+        if request.body_exists and request.content_length is None:
+            return Refusal(411, "MissingContentLength", "a body needs its length")
+        if self.requests >= caps.requests:
+            return Refusal(503, "SlowDown", f"the run has made its {caps.requests} requests")
+        return MOVED if caps.are_over(self.sent + (request.content_length or 0), self.received) else None
+
+    async def within_quota(self, request: web.Request) -> web.StreamResponse:
+        """What a request may leave in the bucket is reserved before, and counted if the store may have kept it."""
+        quota, wanted = self.terms.quota, asked(request)
+        if quota is None or wanted.method not in {"PUT", "POST", "DELETE"}:
+            return await self.pass_on(request)
+        upload = request.query.get("uploadId", "")
+        if wanted.method != "PUT":
+            return await self.ending_upload(request, quota, upload)
+        size = request.content_length or 0
+        reserved = await quota.reserve(size + (await quota.copied(wanted.source) if wanted.source else 0), upload)
+        if reserved is None:
+            self.requests -= 1
+            return self.refuse(request, full(quota))
+        return await self.counted(request, quota, reserved)
+
+    async def counted(self, request: web.Request, quota: Quota, reserved: Reserved) -> web.StreamResponse:
+        kept = True
+        try:
+            answer = await self.pass_on(request)
+            kept = answer.status < 300 or answer.status >= 500  # after a fault it may lie there all the same
+            return answer
+        finally:
+            quota.settle(reserved, kept=kept)
+
+    async def ending_upload(self, request: web.Request, quota: Quota, upload: str) -> web.StreamResponse:
+        answer = await self.pass_on(request)
+        if upload and answer.status < 300:
+            (quota.completed if request.method == "POST" else quota.aborted)(upload)
+        return answer
 
     async def pass_on(self, request: web.Request) -> web.StreamResponse:
         assert self.session is not None, "started"
         headers = [(name, value) for name, value in request.headers.items() if name.lower() not in NOT_PASSED]
+        headers += self.terms.keys.added(request)
         body = self.upload(request) if request.body_exists else None
-        url = URL(self.upstream + request.raw_path, encoded=True)
+        url = URL(self.upstream.url + request.raw_path, encoded=True)
         async with self.session.request(
             request.method, url, headers=headers, data=body, allow_redirects=False
         ) as answer:
-            response = web.StreamResponse(status=answer.status)
-            for name, value in answer.headers.items():
-                if name.lower() not in NOT_PASSED:
-                    response.headers.add(name, value)
-            if response.headers.get("Content-Type", "").startswith("text/xml"):
-                response.headers["Content-Type"] = "application/xml"
-            await response.prepare(request)
-            async for chunk in answer.content.iter_chunked(CHUNK):
-                self.received += len(chunk)
-                async with asyncio.timeout(SILENCE_S):
-                    await response.write(chunk)
-                if self.used_up and request.transport is not None:
-                    # the reader sees a cut answer, never a whole one that is wrong
-                    request.transport.abort()
-                    return response
-            await response.write_eof()
-            return response
+            if answer.status == 409 and self.is_there_already(request):
+                return web.Response(headers={"Location": request.path})
+            return await self.bring_back(request, answer)
+
+    def is_there_already(self, request: web.Request) -> bool:
+        """A program that makes its bucket need not know that it has one."""
+        rule = self.terms.rule
+        return isinstance(rule, OwnBucket) and rule.makes(asked(request))
+
+    async def bring_back(self, request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+        response = web.StreamResponse(status=answer.status)
+        for name, value in answer.headers.items():
+            if name.lower() not in NOT_PASSED:
+                response.headers.add(name, value)
+        if response.headers.get("Content-Type", "").startswith("text/xml"):
+            response.headers["Content-Type"] = "application/xml"
+        await response.prepare(request)
+        async for chunk in answer.content.iter_chunked(CHUNK):
+            self.received += len(chunk)
+            async with asyncio.timeout(SILENCE_S):
+                await response.write(chunk)
+            if self.used_up and request.transport is not None:
+                # the reader sees a cut answer, never a whole one that is wrong
+                request.transport.abort()
+                return response
+        await response.write_eof()
+        return response
 
     async def upload(self, request: web.Request) -> AsyncIterator[bytes]:
         while True:
@@ -199,13 +230,7 @@ class Forwarder:
             yield chunk
 
 
-def error(status: int, code: str, message: str, request: web.Request) -> web.Response:
-    """In S3's form. The connection ends with it: what is left of a body is not read."""
-    path = request.raw_path.partition("?")[0]
-    text = (
-        f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{escape(message)}</Message>'
-        f"<Resource>{escape(path)}</Resource><RequestId>forwarder</RequestId></Error>"
+def full(quota: Quota) -> Refusal:
+    return Refusal(
+        403, "QuotaExceeded", f"the run's bucket holds {quota.bound} bytes and may hold {quota.limit}: remove objects"
     )
-    response = web.Response(status=status, text=text, content_type="application/xml")
-    response.force_close()
-    return response

@@ -11,8 +11,11 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.embedded.contract import Forward, Forwarded
-from pipeline.embedded.forwarder import Caps, Forwarder, Rule
-from pipeline.embedded.store import Store
+from pipeline.embedded.forwarder import Caps, Forwarder, Terms
+from pipeline.embedded.store_keys import Keys
+from pipeline.embedded.store_rules import OwnBucket, Rule, Ruling
+from pipeline.embedded.stored import BucketMeasure, Quota
+from pipeline.embedded.upstreams import Upstream
 from pipeline.errors import InfrastructureError
 from pipeline.files import write_json
 
@@ -31,10 +34,10 @@ class Open:
 class Forwarders:
     """Sockets lie in `sockets`, rules and counts in `path`."""
 
-    def __init__(self, path: Path, sockets: Path, stores: Mapping[str, Store]) -> None:
+    def __init__(self, path: Path, sockets: Path, upstreams: Mapping[str, Upstream]) -> None:
         self.path = path
         self.sockets = sockets
-        self.stores = stores
+        self.upstreams = upstreams
         self.open_ones: dict[str, Open] = {}
         self.saved: dict[str, tuple[Forward, Forwarded]] = {}
 
@@ -61,7 +64,7 @@ class Forwarders:
             socket = await self.begin(forward, self.counts(forward.name))
         else:
             found.forward, socket = forward, found.forwarder.socket
-            found.forwarder.rule, found.forwarder.caps = rule(forward), caps(forward, found.before)
+            found.forwarder.terms = self.terms(forward, found.before, found.forwarder.terms.quota)
         self.save()
         return socket
 
@@ -69,11 +72,20 @@ class Forwarders:
         # by a hash: a socket's path has no room for a long name
         socket = self.sockets / f"fwd-{hashlib.sha256(forward.name.encode()).hexdigest()[:16]}"
         socket.unlink(missing_ok=True)
-        upstream = self.stores[forward.store].address
-        forwarder = Forwarder(socket, upstream, rule(forward), caps(forward, before))
+        forwarder = Forwarder(socket, self.upstreams[forward.store], self.terms(forward, before, None))
         await forwarder.start()
         self.open_ones[forward.name] = Open(forward, forwarder, before)
         return socket
+
+    def terms(self, forward: Forward, before: Forwarded, counted: Quota | None) -> Terms:
+        """`counted` goes on counting what lies in the bucket, under the new limit and key."""
+        quota = None
+        if forward.stored_bytes is not None:
+            upstream = self.upstreams[forward.store]
+            measure = BucketMeasure(upstream.url, upstream.ca_file, forward.keys[-1], forward.bucket)
+            quota = counted or Quota(forward.stored_bytes, measure)
+            quota.limit, quota.measure = forward.stored_bytes, measure
+        return Terms(rule(forward), caps(forward, before), Keys(forward.keys, forward.expires), quota)
 
     def counts(self, name: str) -> Forwarded:
         found = self.open_ones.get(name)
@@ -100,8 +112,8 @@ class Forwarders:
             self.saved = now
 
 
-def rule(forward: Forward) -> Rule:
-    return Rule(forward.allowed, exact=forward.exact)
+def rule(forward: Forward) -> Ruling:
+    return OwnBucket(forward.bucket) if forward.bucket else Rule(forward.allowed, exact=forward.exact)
 
 
 def caps(forward: Forward, before: Forwarded) -> Caps:

@@ -23,6 +23,14 @@ class Outside(Message):
     insecure: bool = False
     bind: str
     advertise: str
+    ports: tuple[int, int] | None = Field(default=None, description="first and last to listen on; none: any free ones")
+
+
+class OutsideStore(Message):
+    """Another store that holds course and runs: no store is started here, forwarders lead there."""
+
+    url: str = Field(description="http(s)://host:port")
+    ca_file: Path | None = None
 
 
 class EmbeddedSettings(Message):
@@ -43,6 +51,7 @@ class EmbeddedSettings(Message):
     registry: str | None = Field(default=None, description="docker: host:port of the registry to pull from")
     registry_auth_file: Path | None = Field(default=None, description="user:password in one line")
     outside: Outside | None = Field(default=None, description="no OpenWhisk here: actions run in that one")
+    store: OutsideStore | None = Field(default=None, description="no stores here: that one holds everything")
     idle_s: float = Field(default=900, ge=0, description="ends after so many idle seconds; 0: never")
 
 
@@ -60,7 +69,10 @@ class StoreKeys(Message):
 
 
 class Ready(Message):
-    """The file `servers.json`, 0600: written once all answer. `store` is the course's, `run_store` the run's."""
+    """The file `servers.json`, 0600: written once all answer.
+
+    `store` is the course's, `run_store` the run's; none where another store has them.
+    """
 
     pid: int
     started: float
@@ -68,8 +80,8 @@ class Ready(Message):
     control: Path = Field(description="the control API's Unix socket")
     namespace: str
     openwhisk: OpenWhiskAccess
-    store: StoreKeys
-    run_store: StoreKeys
+    store: StoreKeys | None
+    run_store: StoreKeys | None
     isolation: Isolation
     unenforced: tuple[str, ...] = ()
 

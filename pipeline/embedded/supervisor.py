@@ -1,4 +1,4 @@
-"""The supervised process of embedded servers: OpenWhisk, two stores, forwarders, and the control API over them.
+"""The supervised process of embedded servers: OpenWhisk and stores unless they are elsewhere, forwarders, control API.
 
 Everything that it keeps lies in its state folder, so that one started after a kill goes on with the same ports, keys,
 actions and finished activations. It ends by /stop, by SIGTERM, or when nobody has asked for anything for a while.
@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline.embedded import upstreams
 from pipeline.embedded.contract import Forward, Forwarded, InvocationKey, Invoked, Invoking, Pool, Reach, Usage
 from pipeline.embedded.control import Control
 from pipeline.embedded.elsewhere import ISOLATION, UNENFORCED, Elsewhere
@@ -40,6 +41,7 @@ from pipeline.embedded.settings import (
 from pipeline.embedded.sockets import remove_socket_folder, socket_folder, tcp_listener
 from pipeline.embedded.state import State
 from pipeline.embedded.store import Store
+from pipeline.embedded.upstreams import Upstream
 from pipeline.embedded.usage_book import UsageBook
 from pipeline.errors import InfrastructureError, PipelineError
 from pipeline.files import write_json
@@ -61,11 +63,11 @@ class Supervisor:
         self.stopping = asyncio.Event()
         self.sockets = socket_folder(state.folder)
         self.kept = read_kept(state.kept_file).with_keys(*STORES)
-        self.stores = {name: self.make_store(name) for name in STORES}
+        self.stores = {} if settings.store else {name: self.make_store(name) for name in STORES}
         self.isolation, self.unenforced = ISOLATION, UNENFORCED
         self.openwhisk: OpenWhisk | Elsewhere
         self.access: OpenWhiskAccess
-        self.forwarders = Forwarders(state.forwarders_file, self.sockets, self.stores)
+        self.forwarders = Forwarders(state.forwarders_file, self.sockets, self.upstreams())
         self.invocations = Invocations(state.invocations_file, self.sockets)
         self.book = UsageBook(state.folder / "usage.jsonl")
         self.reaches: dict[tuple[str, str], Reach] = {}
@@ -76,6 +78,12 @@ class Supervisor:
         listener = listen(asked, self.kept.ports.get(name, 0))
         folder = self.state.store / name
         return Store(name, folder, listener, self.kept.keys[name], lambda pid, what: note_child(self.state, pid, what))
+
+    def upstreams(self) -> dict[str, Upstream]:
+        there = self.settings.store
+        if there is not None:
+            return dict.fromkeys(STORES, upstreams.elsewhere(there))
+        return {name: upstreams.embedded(store) for name, store in self.stores.items()}
 
     async def run(self) -> None:
         """Serves until it is told to stop; all that it started is ended when this returns."""
@@ -150,9 +158,12 @@ class Supervisor:
             unenforced=self.unenforced,
         )
         write_private(self.state.ready_file, ready)
-        log.info("ready: OpenWhisk at %s, stores on %s", self.access.apihost, ports)
+        there = self.settings.store.url if self.settings.store else ports
+        log.info("ready: OpenWhisk at %s, stores: %s", self.access.apihost, there)
 
-    def keys_of(self, name: str) -> StoreKeys:
+    def keys_of(self, name: str) -> StoreKeys | None:
+        if name not in self.stores:
+            return None
         access, secret = self.kept.keys[name]
         return StoreKeys(endpoint=self.stores[name].endpoint, access_key=access, secret_key=secret)
 

@@ -14,9 +14,13 @@ from aiohttp import web
 from yarl import URL
 
 from pipeline.embedded import forwarder as module
-from pipeline.embedded.forwarder import Caps, Forwarder, Rule
+from pipeline.embedded.forwarder import Caps, Forwarder, Terms
+from pipeline.embedded.store_keys import Keys
+from pipeline.embedded.store_rules import Rule, Ruling
+from pipeline.embedded.upstreams import Upstream as Leading
 
 BUCKET = Rule((("GET", "/own/"), ("PUT", "/own/")))
+ANYONE = Keys()
 ROOMY = Caps(requests=100, bytes_total=10**7)
 
 
@@ -35,14 +39,14 @@ class Upstream:
 
 @asynccontextmanager
 async def forwarding(
-    tmp_path: Path, upstream: Upstream, rule: Rule = BUCKET, caps: Caps = ROOMY
+    tmp_path: Path, upstream: Upstream, rule: Ruling = BUCKET, caps: Caps = ROOMY, keys: Keys = ANYONE
 ) -> AsyncIterator[tuple[Forwarder, aiohttp.ClientSession]]:
     runner = web.ServerRunner(web.Server(upstream.answer))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     host, port = runner.addresses[0][:2]
-    forwarder = Forwarder(tmp_path / "f", (host, port), rule, caps)
+    forwarder = Forwarder(tmp_path / "f", Leading(f"http://{host}:{port}"), Terms(rule, caps, keys))
     await forwarder.start()
     async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(tmp_path / "f"))) as session:
         yield forwarder, session
@@ -54,11 +58,12 @@ def with_forwarder(
     tmp_path: Path,
     upstream: Upstream,
     steps: Callable[[Forwarder, aiohttp.ClientSession], Awaitable[None]],
-    rule: Rule = BUCKET,
+    rule: Ruling = BUCKET,
     caps: Caps = ROOMY,
+    keys: Keys = ANYONE,
 ) -> None:
     async def run() -> None:
-        async with forwarding(tmp_path, upstream, rule, caps) as (forwarder, session):
+        async with forwarding(tmp_path, upstream, rule, caps, keys) as (forwarder, session):
             await steps(forwarder, session)
 
     asyncio.run(run())
@@ -224,7 +229,7 @@ def test_a_store_that_is_gone_is_an_error_that_clients_know(tmp_path: Path) -> N
         unused = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
         address = unused.sockets[0].getsockname()
         unused.close()
-        forwarder = Forwarder(tmp_path / "f", address, BUCKET, ROOMY)
+        forwarder = Forwarder(tmp_path / "f", Leading("http://{}:{}".format(*address)), Terms(BUCKET, ROOMY, ANYONE))
         await forwarder.start()
         async with (
             aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(tmp_path / "f"))) as session,

@@ -1,0 +1,37 @@
+"""The stores that forwarders lead to: the embedded ones, or one elsewhere."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.embedded.rclone_faults import RcloneFaults
+from pipeline.embedded.settings import OutsideStore
+from pipeline.embedded.store import Store
+from pipeline.errors import CourseError
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A store: http(s)://host:port, what its certificate is checked against, and what it does wrong."""
+
+    url: str
+    ca_file: Path | None = None
+    verify: ssl.SSLContext | bool = True
+    faults: RcloneFaults | None = None
+
+
+def embedded(store: Store) -> Upstream:
+    return Upstream(f"http://{store.endpoint}", faults=RcloneFaults(store.folder))
+
+
+def elsewhere(store: OutsideStore) -> Upstream:
+    """Raises CourseError where the file with its certificate cannot be read."""
+    if store.ca_file is None:
+        return Upstream(store.url)
+    try:
+        verify = ssl.create_default_context(cafile=str(store.ca_file))
+    except OSError as error:  # SSLError is one
+        raise CourseError(f"{store.ca_file} cannot be read: {error}", hint="check servers.store_ca_file") from None
+    return Upstream(store.url, store.ca_file, verify)
