@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 END = ""
 WHITE = " \t\r\n"
 DIGITS = "0123456789"
+ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 class MalformedJsonError(ValueError):
@@ -33,7 +34,7 @@ def parse(data: bytes, *, depth: int) -> Any:
 
 
 def compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return ENCODER.encode(value)
 
 
 def _no_constant(name: str) -> NoReturn:

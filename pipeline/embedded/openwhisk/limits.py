@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.embedded.openwhisk.errors import malformed, refused
@@ -38,7 +38,7 @@ class ActionLimits:
         return replace(self, **changes)
 
     def to_json(self) -> dict[str, int]:
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name in FIELDS if (value := getattr(self, name)) is not None}
 
 
 def read_limits(limits: Any) -> dict[str, int]:

@@ -17,6 +17,8 @@ from pipeline.files import sync_folder
 
 NAME = "activations-{:08d}.jsonl"
 PATTERN = "activations-????????.jsonl"
+GATHER_S = 0.02
+"""Lines of so long are synced together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +126,13 @@ class Segments:
 
     async def _sync_all(self) -> None:
         while self._unsynced:
-            with contextlib.suppress(OSError):
-                # of a file of its own, as this one's number may be another's by then
-                copy = os.dup(self._unsynced.pop())
-                try:
+            await asyncio.sleep(GATHER_S)
+            # copies, as a file that is removed meanwhile leaves its number to another
+            copies = [os.dup(self._unsynced.pop()) for _ in range(len(self._unsynced))]
+            for copy in copies:
+                with contextlib.suppress(OSError):
                     await asyncio.to_thread(os.fdatasync, copy)
-                finally:
-                    os.close(copy)
+                os.close(copy)
 
 
 def _opened(path: Path) -> int:
