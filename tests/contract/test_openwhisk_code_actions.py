@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from frame.processes import Processes
+from support.code_images import process_sandbox
 from support.openwhisk import RUNNER, Server
 
 HELLO = """
@@ -31,13 +35,17 @@ def other(params):
 """
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@pytest.fixture(scope="module", params=["plain", "process"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     processes = Processes()
-    server = Server(processes, tmp_path_factory.mktemp("state"), {"python:3": RUNNER})
+    folder = Path(tempfile.mkdtemp(prefix="code-", dir="/tmp"))
+    folder.chmod(0o755)
+    sandbox = {"process": process_sandbox}[request.param](folder) if request.param != "plain" else None
+    server = Server(processes, tmp_path_factory.mktemp("state"), {"python:3": RUNNER}, sandbox)
     yield server
     server.stop()
     processes.end()
+    shutil.rmtree(folder)
 
 
 def zipped(files: dict[str, str]) -> str:

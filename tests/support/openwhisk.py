@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,14 @@ RUNNER = [
 IMAGES: Mapping[str, Sequence[str]] = {"action:1": ACTION, "python:3": ACTION}
 
 
+@dataclass(frozen=True)
+class Sandbox:
+    """What actions run in, instead of plain processes: its name, and manifests of images as JSON."""
+
+    name: str
+    manifests: Sequence[dict[str, Any]]
+
+
 class Server:
     """A running server; `state` may be served again after `kill` or `stop`."""
 
@@ -34,6 +43,7 @@ class Server:
         processes: Processes,
         state: Path,
         images: Mapping[str, Sequence[str]] = IMAGES,
+        sandbox: Sandbox | None = None,
         **settings: Any,
     ) -> None:
         self.process = processes.start(
@@ -46,7 +56,8 @@ class Server:
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"settings": settings, "images": images}))
+        contained = {"sandbox": sandbox.name, "manifests": sandbox.manifests} if sandbox else {}
+        self.process.stdin.write(json.dumps({"settings": settings, "images": images, **contained}))
         self.process.stdin.close()
         ready = json.loads(self.process.stdout.readline())
         self.apihost = f"http://127.0.0.1:{ready['port']}"
