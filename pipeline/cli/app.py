@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
-from pipeline.cli import data, doctor, parameter_server, runs, serve, starter, verdict
+from pipeline.cli import course, data, doctor, parameter_server, queue, runs, serve, starter, verdict
 from pipeline.cli.output import show_error, tolerate_any_text, write
 from pipeline.errors import USAGE_EXIT_CODE, AbortedError, InfrastructureError, PipelineError, UsageError
 
@@ -54,6 +54,9 @@ app.command("verdict", short_help="how a run ended, for a build server")(verdict
 app.command("doctor", short_help="what is here, what is missing")(doctor.doctor)
 app.command("serve", short_help="the embedded servers, until stopped")(serve.serve)
 app.command("parameter-server", short_help="a parameter server by hand")(parameter_server.parameter_server)
+app.add_typer(course.app, name="course", short_help="the folder of a course, and who may push to it")
+app.add_typer(queue.app, name="queue", short_help="what was pushed and is not graded yet")
+app.command("dispatch", short_help="grade what is pushed to a course")(queue.dispatch)
 app.add_typer(data.app, name="data", short_help="data sets, shards, the store")
 
 

@@ -53,14 +53,20 @@ def run(
     assignment: AssignmentName = None,
     sandbox: SandboxName = Sandbox.AUTO,
     out: Out = None,
+    run_id: RunId = None,
+    arrived: Arrived = None,
+    attempt: Attempt = 1,
     settings: Settings = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Take a submission through all nine stages to its report."""
+    """Take a submission through all nine stages to its report.
+
+    With --id, which needs --out, it goes on with a run of this id that DIR holds already: a submission counts once.
+    """
     request = request_of(source, ref, student, course, assignment, sandbox, settings)
-    the_run = begin(request, out)
-    finish(the_run, "walk", as_json=as_json, verbose=verbose)
+    the_run = begun(submitted(request, arrived, attempt), out, run_id)
+    finish(the_run, "resume", as_json=as_json, verbose=verbose)
 
 
 def check(
@@ -128,9 +134,7 @@ def stage(
 
     if source is not None:
         request = request_of(source, ref, student, course, assignment, sandbox, settings)
-        asked = {"attempt": attempt} | ({"arrived": arrival(arrived)} if arrived else {})
-        request = request.model_copy(update=asked)
-        the_run = begin(request, out) if run_id is None else begin_or_go_on(request, out, run_id)
+        the_run = begun(submitted(request, arrived, attempt), out, run_id)
     elif name == STAGE_NAMES[0] and not (out / "record.json").exists():
         raise UsageError("the first stage begins the run", hint=f"pipeline stage {name} SOURCE --out {out}")
     else:
@@ -182,6 +186,19 @@ def request_of(
         sandbox=sandbox,
         overrides=parse_overrides(settings or []),
     )
+
+
+def submitted(request: Request, arrived: str | None, attempt: int) -> Request:
+    asked = {"attempt": attempt} | ({"arrived": arrival(arrived)} if arrived else {})
+    return request.model_copy(update=asked)
+
+
+def begun(request: Request, out: Path | None, run_id: str | None) -> Run:
+    if run_id is None:
+        return begin(request, out)
+    if out is None:
+        raise UsageError("--id names a run that may be there already", hint="name its folder with --out")
+    return begin_or_go_on(request, out, run_id)
 
 
 def backends_of(the_run: Run) -> Any:

@@ -39,10 +39,30 @@ def serve(
     prewarmed: Annotated[int, typer.Option(help="containers kept warm, 256 MB each", min=0, max=64)] = 0,
     concurrent: Annotated[int, typer.Option(help="activations of one namespace at once", min=1)] = 30,
     per_minute: Annotated[int, typer.Option(help="invocations of one namespace a minute", min=1)] = 100_000,
+    course: Annotated[
+        Path | None, typer.Option(help="a course's folder: grade what is pushed to it, show its pages", metavar="DIR")
+    ] = None,
+    host: Annotated[str, typer.Option(help="of a course's pages: the address to listen on")] = "127.0.0.1",
+    pages_port: Annotated[int, typer.Option(help="of a course's pages", min=1, max=65535)] = 8080,
+    url: Annotated[
+        str | None, typer.Option(help="of a course's pages, as browsers find them", show_default="http://HOST:PORT")
+    ] = None,
+    slots: Annotated[
+        int | None, typer.Option(help="of a course: builds at a time", min=1, show_default="half of the processors")
+    ] = None,
 ) -> None:
-    """Run the embedded OpenWhisk and store in the foreground until stopped."""
+    """Run the embedded OpenWhisk and store in the foreground until stopped; with --course, a whole course instead.
+
+    A course's builds bring servers of their own, so that none of the other options applies to it.
+    """
     from pipeline.backends.choose import runtime_image
 
+    if course is not None:
+        from pipeline.cli.serve_course import serve_course
+
+        with stop_asked() as stopping:
+            serve_course(course, host, pages_port, url, slots, stopping)
+        return
     refuse_docker(sandbox)
     settings = EmbeddedSettings(
         sandbox=sandbox,

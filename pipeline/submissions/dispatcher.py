@@ -62,6 +62,13 @@ class Dispatcher:
                 changed |= self.follow(entry)
         return self.start(course) or changed
 
+    def pause(self) -> None:
+        """Stops what runs, in order; it waits, and the next dispatcher goes on with it. No try is used up."""
+        for entry in self.spool.active():
+            if entry.state is State.STARTED:
+                self.builds.cancel(entry)
+                self.change(entry, state=State.WAITING, reason="the server was stopped", tries=entry.tries - 1)
+
     def find_unseen(self) -> bool:
         at = self.clock()
         if self.reconciled is not None and (at - self.reconciled).total_seconds() < RECONCILE_S:

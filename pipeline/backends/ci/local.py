@@ -1,11 +1,10 @@
-"""Builds without Jenkins: a worker process for each, `pipeline stage` for stage as the Jenkinsfile does."""
+"""Builds without Jenkins: a worker process for each, `pipeline run` with the submission's id."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import subprocess
-from pathlib import Path
 
 from pipeline.backends.ci import Look
 from pipeline.embedded.processes import own_environment, own_module
@@ -54,13 +53,11 @@ class LocalBuilds:
                 )
 
     def arguments(self, entry: Entry) -> list[str]:
-        """Begins the run, or goes on with the one that an earlier worker left."""
-        run = self.course.run(entry.id)
-        if has_record(run):
-            return ["resume", str(run)]
+        """Begins the run, or goes on with the one of this id that an earlier worker left."""
         return [
             *("run", entry.repository, "--ref", entry.new, "--student", entry.student, "--id", entry.id),
-            *("--course", str(self.course.course_file), "--assignment", entry.assignment, "--out", str(run)),
+            *("--course", str(self.course.course_file), "--assignment", entry.assignment),
+            *("--out", str(self.course.run(entry.id))),
             *("--arrived", entry.arrived.isoformat(), "--attempt", str(entry.attempt)),
         ]
 
@@ -89,11 +86,5 @@ class LocalBuilds:
         return one_line(lines[-1]) if lines else "it ended without a word"
 
     def cancel(self, entry: Entry) -> None:
-        """The worker ends its run in order: its record says aborted, and what it held is free."""
-        run = Run.open(self.course.run(entry.id)) if has_record(self.course.run(entry.id)) else None
-        if run is not None:
-            stop_holder(run.in_use_file)
-
-
-def has_record(run: Path) -> bool:
-    return (run / "record.json").exists()
+        """The worker ends its run in order: what it held is free, and another start goes on with it."""
+        stop_holder(self.course.run(entry.id) / "private" / "lock")

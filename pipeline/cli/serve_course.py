@@ -1,0 +1,100 @@
+"""`pipeline serve --course DIR`: a course without Jenkins. Pushes are graded on this machine, pages show it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from pipeline.backends.choose import choose_builds
+from pipeline.cli.output import output, styled
+from pipeline.embedded.processes import own_environment, own_module
+from pipeline.errors import InfrastructureError, UsageError
+from pipeline.submissions.dispatcher import Dispatcher, Settings
+from pipeline.submissions.dispatching import dispatch, only_dispatcher
+from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.spool import Spool
+from pipeline.web.access import staff_token
+
+START_S = 30.0
+STOP_S = 15.0
+
+
+def serve_course(folder: Path, host: str, port: int, url: str | None, slots: int | None, stop: threading.Event) -> None:
+    """Until `stop` is set. Builds that run then stop in order, and go on at the next start."""
+    course = CourseFolder.open(folder)
+    console = output()
+    address = url or f"http://{host}:{port}"
+    number = slots or max(1, (os.cpu_count() or 1) // 2)
+    with only_dispatcher(course), pages(course, host, port, address):
+        dispatcher = Dispatcher(course, Spool(course.spool), choose_builds(course, address), Settings(number))
+        announce(console, course, address, number)
+        dispatch(dispatcher, stop, lambda said: console.print(styled(f"to be tried again: {said}")))
+        running = sum(one.state == "started" for one in Spool(course.spool).active())
+        if running:
+            console.print(styled(f"stopping {running} builds; they go on at the next start"))
+        dispatcher.pause()
+
+
+def announce(console: Console, course: CourseFolder, address: str, slots: int) -> None:
+    settings = course.course()
+    console.print(styled(f"course     {settings.title or settings.name}, {slots} builds at a time"))
+    console.print(styled(f"pages      {address}"))
+    token = staff_token(course)
+    if token is not None:
+        console.print(styled(f"staff      {address}/enter/{token}  (shown this once)"))
+    console.print(styled(f"students   pipeline course add-student {course.folder} NAME"))
+    console.print(styled("Ctrl-C ends it."))
+
+
+@contextmanager
+def pages(course: CourseFolder, host: str, port: int, url: str) -> Iterator[None]:
+    """The process of the pages. Raises InfrastructureError where they do not answer."""
+    refuse_taken(host, port)
+    log_file = course.folder / "pages.log"
+    with log_file.open("ab") as log:
+        process = subprocess.Popen(
+            own_module("pipeline.web.server", str(course.folder), "--host", host, "--port", str(port), "--url", url),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=own_environment(),
+            start_new_session=True,
+        )
+    try:
+        await_answer(process, host, port, log_file)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def refuse_taken(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UsageError(f"{host}:{port} cannot be served: {error.strerror}", hint="name another --port") from None
+
+
+def await_answer(process: subprocess.Popen[bytes], host: str, port: int, log_file: Path) -> None:
+    waiting = threading.Event()
+    for _ in range(int(START_S / 0.1)):
+        if process.poll() is not None:
+            break
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1" if host == "0.0.0.0" else host, port)) == 0:
+                return
+        waiting.wait(0.1)
+    raise InfrastructureError("the pages of the course did not start", hint=f"their log is {log_file}")

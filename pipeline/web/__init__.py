@@ -1,0 +1,1 @@
+"""The pages of a course without Jenkins, and git over http."""

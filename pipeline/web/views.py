@@ -1,0 +1,99 @@
+"""What the pages show, put together from spool and builds. Text of students is made harmless here, escaped there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pipeline.errors import UsageError
+from pipeline.result import Result
+from pipeline.run import Record, Run
+from pipeline.submissions.entry import Entry, State, now
+from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.follow import ConsoleTail
+from pipeline.submissions.queue import place_of
+
+LOG_LINES = 2000
+
+
+@dataclass(frozen=True)
+class Row:
+    """One submission in a list."""
+
+    id: str
+    short: str
+    student: str
+    assignment: str
+    arrived: str
+    state: str
+    what: str
+    points: str
+    is_over: bool
+
+
+def rows(entries: Iterable[Entry], active: list[Entry]) -> list[Row]:
+    """The newest first."""
+    ordered = sorted(entries, key=lambda one: (one.arrived, one.id), reverse=True)
+    return [row(one, active) for one in ordered]
+
+
+def row(entry: Entry, active: list[Entry]) -> Row:
+    place = place_of(entry.id, active, now())
+    if place is not None:
+        what = f"place {place.number} of {place.waiting}: {place.reason}"
+    elif entry.state is State.SUPERSEDED:
+        what = f"by {entry.superseded_by[:10]}"
+    else:
+        what = entry.reason
+    return Row(
+        id=entry.id,
+        short=entry.short,
+        student=entry.student,
+        assignment=entry.assignment,
+        arrived=entry.arrived.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        state=entry.outcome.value if entry.state is State.GRADED and entry.outcome else entry.state.value,
+        what=what,
+        points="" if entry.points is None else f"{entry.points:g} of {entry.most_points or 0:g}",
+        is_over=entry.state.is_over,
+    )
+
+
+def record_of(course: CourseFolder, entry: Entry) -> Record | None:
+    try:
+        return Run.open(course.run(entry.id)).record
+    except UsageError:
+        return None
+
+
+def result_of(course: CourseFolder, entry: Entry) -> Result | None:
+    try:
+        return Result.model_validate_json((course.run(entry.id) / "result.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def log_of(course: CourseFolder, entry: Entry) -> list[str]:
+    """The last lines of the console; the first line says so where there were more."""
+    lines = list(ConsoleTail(course.console(entry.id)).lines(last=entry.state is not State.STARTED))
+    if len(lines) > LOG_LINES:
+        return [f"[{len(lines) - LOG_LINES} lines before these are left out]", *lines[-LOG_LINES:]]
+    return lines
+
+
+def report_file(course: CourseFolder, entry: Entry, name: str) -> Path | None:
+    """A file of the run that its student may read; None for any other, and for what leads out of the folder."""
+    folder = course.run(entry.id)
+    parts = Path(name).parts
+    if not parts or parts[0] not in PUBLISHED or ".." in parts:
+        return None
+    path = folder.joinpath(*parts)
+    if path.is_symlink() or not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+        return None
+    return path
+
+
+PUBLISHED = {"report.html", "report.css", "plots", "junit.xml", "result.json", "logs", "model.safetensors"}

@@ -1,0 +1,24 @@
+// Shows new lines of the log as they come. Without this script the page loads itself again every three seconds.
+"use strict";
+
+const log = document.getElementById("log");
+
+if (log && log.dataset.events) {
+  const atEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  const events = new EventSource(log.dataset.events);
+  let fresh = true;
+  events.addEventListener("open", () => {
+    // the first stream begins at the first line, a later one where the last has ended
+    if (fresh) log.textContent = "";
+    fresh = false;
+  });
+  events.addEventListener("message", (event) => {
+    const follow = atEnd();
+    log.append(event.data + "\n");
+    if (follow) log.scrollTop = log.scrollHeight;
+  });
+  events.addEventListener("over", () => {
+    events.close();
+    window.location.reload();
+  });
+}
