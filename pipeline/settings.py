@@ -177,6 +177,9 @@ class Servers(Frozen):
     bind: str | None = Field(
         default=None, pattern=ADDRESS, description="what is listened on for them; none: `advertise`"
     )
+    ports: str | None = Field(
+        default=None, pattern=r"^\d{1,5}-\d{1,5}$", description="first-last of these ports; none: any free ones"
+    )
     registry: str | None = Field(default=None, description="host:port, with a path where images lie below one")
     registry_auth_file: Path | None = Field(default=None, description="user:password in one line")
     store_endpoint: str | None = Field(default=None, description="http(s)://host:port of MinIO")
@@ -186,6 +189,17 @@ class Servers(Frozen):
     pool_mb: int | None = Field(default=None, ge=128, description="the embedded server's memory pool")
     prewarmed: int = Field(default=0, ge=0, le=64)
     prewarmed_mb: int = Field(default=256, ge=128)
+
+    @property
+    def port_range(self) -> tuple[int, int] | None:
+        first, _, last = (self.ports or "").partition("-")
+        return (int(first), int(last)) if self.ports else None
+
+    @model_validator(mode="after")
+    def _ports_are_a_range(self) -> Self:
+        if self.port_range and not 1024 <= self.port_range[0] <= self.port_range[1] <= 65535:
+            raise ValueError(f"ports: {self.ports} is no range of ports from 1024 to 65535, such as 31000-31099")
+        return self
 
     @model_validator(mode="after")
     def _another_openwhisk_is_whole(self) -> Self:

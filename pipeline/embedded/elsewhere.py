@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from pipeline.embedded.contract import Pool, Reach, Service, Usage
-from pipeline.embedded.sandbox.listeners import pump
+from pipeline.embedded.passing import Passing
 from pipeline.embedded.settings import Outside
 from pipeline.embedded.sockets import tcp_listener
 from pipeline.errors import CourseError, InfrastructureError
@@ -42,7 +41,7 @@ class Elsewhere:
         self.ports: dict[str, int] = read_ports(file)
         self.servers: dict[str, asyncio.Server] = {}
         self.services: dict[str, Service] = {}
-        self.connected: Counter[str] = Counter()
+        self.passing: dict[str, Passing] = {}
 
     async def set_reach(self, reach: Reach) -> dict[str, str]:
         """A port for each service; service -> advertised host:port. Raises CourseError where none can be had."""
@@ -58,49 +57,36 @@ class Elsewhere:
         return f"{self.outside.advertise}:{self.ports[name]}"
 
     async def listen(self, name: str) -> asyncio.Server:
-        """On the port of before, else, where that is another's now, on a free one."""
+        """On the port of before, else on the first that is free. Raises CourseError where none is."""
 
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self.pass_on(name, reader, writer)
+        async def route(_peer: str, _port: int) -> Service:
+            return self.services[name]
 
-        bind = self.outside.bind
-        try:
-            listener = tcp_listener(bind, self.ports.get(name, 0))
-        except InfrastructureError:
+        reason = ""
+        for port in self.candidates(name):
             try:
-                listener = tcp_listener(bind, 0)
-            except (InfrastructureError, OSError) as error:
-                raise CourseError(
-                    f"cannot listen on {bind} for containers of {self.outside.apihost}: {error}",
-                    hint="servers.bind is an address of this machine; servers.advertise what containers see of it",
-                ) from error
-        self.ports[name] = listener.getsockname()[1]
-        return await asyncio.start_server(connected, sock=listener)
+                listener = tcp_listener(self.outside.bind, port)
+            except InfrastructureError as error:
+                reason = error.message
+                continue
+            self.ports[name] = listener.getsockname()[1]
+            # containers of one host may all come from one address
+            passing = self.passing[name] = Passing(route, most=CONNECTIONS, most_each=CONNECTIONS)
+            return await asyncio.get_running_loop().create_server(passing, sock=listener)
+        raise CourseError(
+            f"no port for containers of {self.outside.apihost}: {reason}",
+            hint="servers.bind is an address of this machine, servers.ports a range that has room for all runs at once",
+        )
 
-    async def pass_on(self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.connected[name] >= CONNECTIONS:
-            writer.close()
-            return
-        self.connected[name] += 1
-        try:
-            outside, inward = await self.connect(self.services[name])
-            await asyncio.gather(pump(reader, inward), pump(outside, writer))
-            inward.close()
-        except OSError:
-            pass  # the service is gone: so is the connection
-        finally:
-            self.connected[name] -= 1
-            writer.close()
-
-    async def connect(self, service: Service) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if service.socket is not None:
-            return await asyncio.open_unix_connection(str(service.socket))
-        host, _, port = service.target.rpartition(":")
-        return await asyncio.open_connection(host, int(port))
+    def candidates(self, name: str) -> Iterable[int]:
+        """The port of before goes first: containers that run have it."""
+        first, last = self.outside.ports or (0, 0)
+        before = self.ports.get(name)
+        return range(first, last + 1) if before is None else (before, *range(first, last + 1))
 
     @property
     def in_use(self) -> bool:
-        return any(self.connected.values())
+        return any(passing.in_use for passing in self.passing.values())
 
     def usage(self, _namespace: str) -> Sequence[Usage]:
         return ()
@@ -115,7 +101,8 @@ class Elsewhere:
     async def stop(self) -> None:
         for server in self.servers.values():
             server.close()
-        self.servers.clear()
+        for passing in self.passing.values():
+            passing.close()
 
 
 def read_ports(file: Path) -> dict[str, int]:

@@ -17,7 +17,7 @@ from pipeline.embedded.sockets import remove_socket_folder, socket_folder
 from pipeline.errors import InfrastructureError
 from pipeline.files import write_json
 from pipeline.run import Run
-from pipeline.settings import TrainJob
+from pipeline.settings import Limits, TrainJob
 from pipeline.training.checkpoints import FINAL, INITIAL, version_name
 from pipeline.training.control_client import ControlClient
 from pipeline.training.execution import Memory, WorkerState
@@ -105,12 +105,13 @@ class ServerProcess:
                 endpoint=self.access.endpoint,
                 access_key=self.access.access_key,
                 secret_key=SecretStr(self.access.secret_key),
+                ca_file=self.access.ca_file,
                 bucket=self.access.bucket,
                 prefix=prefix(self.run),
             ),
             checkpoint_updates=job.checkpoint_updates,
             scored_versions=frozenset(scored_versions(job, self.memory.state.shard_steps)),
-            start_wait_s=assignment.limits.start_s,
+            start_wait_s=start_wait_s(assignment.limits),
         )
 
     def await_ready(self, ready: Path) -> None:
@@ -147,6 +148,15 @@ class ServerProcess:
             *((f"checkpoint-{one}", one, f"{at}/{version_name(one)}") for one in scored),
             ("final", final, f"{at}/{FINAL}"),
         ]
+
+
+def start_wait_s(limits: Limits) -> float:
+    """How long barriers wait for a worker that has not come yet.
+
+    A part of an activation's time: in a pool that is too small, workers that only waited for the one in the queue
+    would hand back, queue up themselves, and be waited for in their turn.
+    """
+    return min(limits.start_s, limits.timeout_s / 4)
 
 
 def server_folder(run: Run) -> Path:

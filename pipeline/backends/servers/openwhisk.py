@@ -87,6 +87,7 @@ def outside(servers: Servers) -> Outside:
         insecure=servers.insecure,
         bind=servers.bind or servers.advertise,
         advertise=servers.advertise,
+        ports=servers.port_range,
     )
 
 

@@ -1,0 +1,89 @@
+"""The main job with an OpenWhisk elsewhere: its limits, its hidden queue, TLS, and nothing of the run left there."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from frame.processes import Processes
+from support.real_openwhisk import RealOpenWhisk, start
+from support.runs import COURSE, EXAMPLES
+
+from pipeline import flow
+from pipeline.backends import Backends
+from pipeline.backends.images.process import ProcessImages
+from pipeline.backends.servers.openwhisk import OpenWhiskServers
+from pipeline.beginning import new_record
+from pipeline.course import cache_folder
+from pipeline.errors import Outcome
+from pipeline.listener import Silent
+from pipeline.result import Result
+from pipeline.run import Request, Run
+
+pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="certificates for TLS are made with openssl")
+
+
+class FoldersAreThere(OpenWhiskServers):
+    """Containers of the stand-in have the code already: nothing is pulled from a registry."""
+
+    def install(self, image: Any) -> None: ...
+
+
+def course_file(folder: Path, there: RealOpenWhisk, *, workers: int, **servers: str) -> Path:
+    """The tests' course on that OpenWhisk; what it cannot measure is not checked."""
+    auth = folder / "auth"
+    auth.write_text(there.auth + "\n")
+    text = COURSE.read_text().partition('[[assignments.checks]]\nname = "peak-memory"')[0]
+    text = text.replace("workers = 2", f"workers = {workers}").replace("passed_from = 90", "passed_from = 85")
+    text = text.replace("timeout_s = 60", "timeout_s = 60\nstart_s = 8")
+    settings = {"auth_file": str(auth), "advertise": "127.0.0.1", "registry": "registry.invalid:5000"} | servers
+    lines = "".join(f'{name} = "{value}"\n' for name, value in settings.items())
+    path = folder / "course.toml"
+    path.write_text(f"{text}\n[servers]\n{lines}")
+    return path
+
+
+def run_there(folder: Path, course: Path) -> tuple[Run, Outcome, list[str]]:
+    run = Run.create(folder, new_record(Request(source=str(EXAMPLES / "mnist_train"), course_file=course)))
+    listener = Notes()
+    backends = Backends(images=ProcessImages(cache_folder(run.record.course)), servers=FoldersAreThere(run))
+    return run, flow.walk(run, backends, listener), listener.notes
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, stage: str, text: str) -> None:
+        self.notes.append(text)
+
+
+def actions(there: RealOpenWhisk) -> list[Any]:
+    user, key = there.auth.split(":")
+    found: list[Any] = requests.get(f"{there.http}/api/v1/namespaces/_/actions", auth=(user, key), timeout=60).json()
+    return found
+
+
+def test_the_main_job_passes_on_an_openwhisk_elsewhere(tmp_path: Path, processes: Processes) -> None:
+    """Four workers and a pool for three: the fourth waits where nobody sees it, and nobody waits for it."""
+    code = EXAMPLES / "mnist_train"
+    there = start(processes, tmp_path / "there", code=code, pool_mb=3 * 512 + 256)
+    course = course_file(tmp_path, there, workers=4, apihost=there.https, ca_file=str(there.certificate))
+
+    run, outcome, notes = run_there(tmp_path / "run", course)
+
+    assert outcome is Outcome.PASSED, (run.record.reason, notes, run.record.faults)
+    result = Result.model_validate_json(run.result_file.read_bytes())
+    assert result.metrics.accuracy is not None and result.metrics.accuracy >= 0.85
+    assert all((worker.steps or 0) > 0 for worker in result.workers)
+    assert result.metrics.peak_memory_mb is None and result.metrics.cpu_s is None, "nobody measured it"
+    assert (result.metrics.bytes_sent or 0) > 10**6, "the parameter server did"
+    assert "not measured: memory" in run.report_file.read_text()
+    assert result.isolation == "container" and any("network" in one for one in result.unenforced)
+    assert actions(there) == []
+    assert there.auth.split(":")[1] not in "".join(
+        path.read_text(errors="replace") for path in run.folder.rglob("*") if path.is_file()
+    ), "the real key stays in its file"
