@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from frame.processes import Processes
-from support.code_images import process_sandbox
+from support.code_images import SANDBOXES
 from support.openwhisk import RUNNER, Server
 
 HELLO = """
@@ -35,12 +35,12 @@ def other(params):
 """
 
 
-@pytest.fixture(scope="module", params=["plain", "process"])
+@pytest.fixture(scope="module", params=["plain", *sorted(SANDBOXES)])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     processes = Processes()
     folder = Path(tempfile.mkdtemp(prefix="code-", dir="/tmp"))
     folder.chmod(0o755)
-    sandbox = {"process": process_sandbox}[request.param](folder) if request.param != "plain" else None
+    sandbox = SANDBOXES[request.param](folder) if request.param in SANDBOXES else None
     server = Server(processes, tmp_path_factory.mktemp("state"), {"python:3": RUNNER}, sandbox)
     yield server
     server.stop()

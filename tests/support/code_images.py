@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.embedded.contract import CODE_IMAGE, ProcessImage
@@ -25,3 +26,6 @@ def process_sandbox(folder: Path) -> Sandbox:
         runner=folder / "image",
     )
     return Sandbox("process", [image.model_dump(mode="json")])
+
+
+SANDBOXES: dict[str, Callable[[Path], Sandbox]] = {"process": process_sandbox}
