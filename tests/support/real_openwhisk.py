@@ -80,7 +80,7 @@ class AnyImage(plain_maker.PlainMaker):
         self.command = ["/usr/bin/env", *variables, sys.executable, "-m", "runner"]
 
     async def create(self, spec: ContainerSpec) -> plain_maker.PlainContainer:
-        self.images = {spec.image or "": self.command}
+        self.images, self.kinds = {spec.image or "": self.command}, self.command
         return await super().create(spec)
 
 
