@@ -176,6 +176,8 @@ class Run:
     servers_file = Inside("servers.json")
     servers_folder = Inside("private", "servers")
     elsewhere_file = Inside("private", "elsewhere")
+    stored_elsewhere_file = Inside("private", "stored-elsewhere")
+    store_keys_file = Inside("private", "store-keys.json")
     hidden_logs = Inside("private", "logs")
     execution_file = Inside("private", "execution.json")
     activations = Inside("private", "activations")

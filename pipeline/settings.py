@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")]
 
 MEMORY = "peak_memory_mb"
+URL = r"^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?$"
 ADDRESS = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"
 
 
@@ -182,13 +183,19 @@ class Servers(Frozen):
     )
     registry: str | None = Field(default=None, description="host:port, with a path where images lie below one")
     registry_auth_file: Path | None = Field(default=None, description="user:password in one line")
-    store_endpoint: str | None = Field(default=None, description="http(s)://host:port of MinIO")
+    store_endpoint: str | None = Field(default=None, pattern=URL, description="http(s)://host:port of MinIO")
     store_auth_file: Path | None = Field(default=None, description="ACCESS:SECRET in one line")
     store_ca_file: Path | None = None
     networks: str = Field(default="10.213.0.0/16", description="docker: networks of runs are cut from it, /28 each")
     pool_mb: int | None = Field(default=None, ge=128, description="the embedded server's memory pool")
     prewarmed: int = Field(default=0, ge=0, le=64)
     prewarmed_mb: int = Field(default=256, ge=128)
+
+    @model_validator(mode="after")
+    def _another_store_is_whole(self) -> Self:
+        if self.store_endpoint is not None and self.store_auth_file is None:
+            raise ValueError("store_endpoint names a store, which needs store_auth_file (ACCESS:SECRET) too")
+        return self
 
     @property
     def port_range(self) -> tuple[int, int] | None:

@@ -87,7 +87,7 @@ class StoreKey(Message):
     """A key of a store that a forwarder lets pass. The forwarder adds the session token where a request has none."""
 
     access_key: str
-    secret_key: str = Field(repr=False, description="for the forwarder's own questions of what is stored")
+    secret_key: str = Field(default="", repr=False, description="for the forwarder to ask what is stored")
     session_token: str = Field(default="", repr=False)
     expires: float | None = Field(default=None, description="seconds since the epoch")
 

@@ -140,7 +140,8 @@ def open_store(settings: ServerSettings) -> CheckpointStore | None:
         address = kept.endpoint.removeprefix("https://").removeprefix("http://")
         secure = kept.endpoint.startswith("https://")
         pair = (kept.access_key, kept.secret_key.get_secret_value())
-        return BucketStore(connect(address, *pair, kept.bucket, secure=secure), kept.prefix)
+        bucket = connect(address, *pair, kept.bucket, secure=secure, ca_file=kept.ca_file)
+        return BucketStore(bucket, kept.prefix)
     return None
 
 

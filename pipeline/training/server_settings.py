@@ -29,12 +29,16 @@ class FolderCheckpoints(Frozen):
 
 
 class BucketCheckpoints(Frozen):
-    """A bucket of the course's store, reached at `endpoint` (host:port or URL) with the course's own key pair."""
+    """A bucket of the course's store, reached at `endpoint` (host:port or URL) with the course's own key pair.
+
+    `ca_file`: what its certificate is checked against; none: what the system trusts.
+    """
 
     kind: Literal["bucket"] = "bucket"
     endpoint: str
     access_key: str
     secret_key: SecretStr
+    ca_file: Path | None = None
     bucket: str
     prefix: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$")
 

@@ -134,7 +134,7 @@ def test_an_expired_url_opens_nothing(bucket: S3Bucket) -> None:
 
 def test_the_wrong_key_is_told_without_telling_any_key(bucket: S3Bucket) -> None:
     with pytest.raises(InfrastructureError) as caught:
-        connect(bucket.endpoint, bucket.keys_pair[0], "another-secret-0123456789", "other")
+        connect(bucket.endpoint, bucket.key.access_key, "another-secret-0123456789", "other")
     assert "AccessDenied" in caught.value.message or "SignatureDoesNotMatch" in caught.value.message
     assert "secret" not in caught.value.message
     assert "key pair" in caught.value.hint

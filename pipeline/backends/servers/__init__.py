@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal, Protocol
 
 from pipeline.backends.functions import Functions
-from pipeline.backends.store import Bucket
+from pipeline.backends.store import Bucket, Key
 from pipeline.embedded.contract import DockerImage, InvocationKey, Invoked, Invoking, Pool, ProcessImage, Service, Usage
 
 
@@ -24,20 +25,22 @@ class Traffic:
 
 @dataclass(frozen=True)
 class StoreAccess:
-    """How a trusted process of the course reaches the course's bucket itself."""
+    """How a trusted process of the course reaches the course's bucket itself; `endpoint` is host:port or a URL."""
 
     endpoint: str
     access_key: str
     secret_key: str = field(repr=False)
     bucket: str
+    ca_file: Path | None = None
 
 
 @dataclass(frozen=True)
 class ForwarderRequest:
     """A forwarder that one action's containers reach.
 
-    `allowed` are (method, path prefix) pairs; `exact` asks for equal paths. Caps are in requests and bytes;
-    `bytes_sent` counts what goes to the store.
+    `allowed` are (method, path prefix) pairs; `exact` asks for equal paths. `own_bucket` instead of them: all that a
+    program does with the run's bucket, which holds `stored_bytes` at most. Caps are in requests and bytes;
+    `bytes_sent` counts what goes to the store. After `expires`, in seconds since the epoch, nothing passes.
     """
 
     name: str
@@ -47,6 +50,9 @@ class ForwarderRequest:
     requests: int
     bytes_total: int
     bytes_sent: int
+    own_bucket: bool = False
+    stored_bytes: int | None = None
+    expires: float | None = None
 
 
 class Servers(Protocol):
@@ -67,6 +73,10 @@ class Servers(Protocol):
 
     def run_bucket(self) -> Bucket:
         """The run's own bucket, with the run's own key: what its workers may read and change."""
+        ...
+
+    def run_key(self, valid_for: timedelta) -> Key:
+        """For student code: opens the run's bucket through the run's forwarder, for so long at least."""
         ...
 
     def install(self, image: ProcessImage | DockerImage) -> None:

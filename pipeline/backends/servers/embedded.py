@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
 from pipeline.backends.functions import Functions
 from pipeline.backends.functions.openwhisk import OpenWhiskClient
 from pipeline.backends.servers import ForwarderRequest, StoreAccess, Traffic
-from pipeline.backends.store import Bucket
-from pipeline.backends.store.s3 import connect
+from pipeline.backends.servers.stores import EmbeddedStores, ExternalStores, Stores
+from pipeline.backends.store import Bucket, Key
 from pipeline.embedded import client
 from pipeline.embedded.contract import (
     DockerImage,
@@ -24,11 +25,9 @@ from pipeline.embedded.contract import (
     Service,
     Usage,
 )
-from pipeline.embedded.settings import EmbeddedSettings, StoreKeys
+from pipeline.embedded.settings import EmbeddedSettings
 from pipeline.embedded.state import State
 from pipeline.run import Run
-
-COURSE_BUCKET = "course"
 
 
 class EmbeddedServers:
@@ -36,6 +35,9 @@ class EmbeddedServers:
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.forwarders: dict[str, ForwarderRequest] = {}
+        named = run.record.course.servers.store_endpoint is not None
+        self.stores: Stores = ExternalStores(run, self.renew) if named else EmbeddedStores(run, lambda: self.embedded)
 
     @property
     def measures(self) -> bool:
@@ -52,6 +54,7 @@ class EmbeddedServers:
             pool_mb=servers.pool_mb,
             prewarmed=servers.prewarmed,
             prewarmed_mb=servers.prewarmed_mb,
+            store=self.stores.outside,
         )
 
     @cached_property
@@ -60,11 +63,11 @@ class EmbeddedServers:
 
     @cached_property
     def _course_bucket(self) -> Bucket:
-        return opened(self.embedded.course_store(), COURSE_BUCKET)
+        return self.stores.course_bucket()
 
     @cached_property
     def _run_bucket(self) -> Bucket:
-        return opened(self.embedded.run_store(), f"run-{self.run.record.run}")
+        return self.stores.run_bucket()
 
     def functions(self) -> Functions:
         return self._functions
@@ -73,27 +76,41 @@ class EmbeddedServers:
         return self._course_bucket
 
     def course_access(self) -> StoreAccess:
-        keys = self.embedded.course_store()
-        return StoreAccess(keys.endpoint, keys.access_key, keys.secret_key, COURSE_BUCKET)
+        return self.stores.course_access()
 
     def run_bucket(self) -> Bucket:
         return self._run_bucket
+
+    def run_key(self, valid_for: timedelta) -> Key:
+        return self.stores.run_key(valid_for)
 
     def install(self, image: ProcessImage | DockerImage) -> None:
         self.embedded.install(image)
 
     def open_forwarder(self, request: ForwarderRequest) -> Path:
-        return self.embedded.open_forwarder(
-            Forward(
-                name=request.name,
-                store=request.store,
-                allowed=request.allowed,
-                exact=request.exact,
-                requests=request.requests,
-                bytes_total=request.bytes_total,
-                bytes_sent=request.bytes_sent,
-            )
+        self.forwarders[request.name] = request
+        return self.embedded.open_forwarder(self.forward(request))
+
+    def forward(self, request: ForwarderRequest) -> Forward:
+        return Forward(
+            name=request.name,
+            store=request.store,
+            allowed=request.allowed,
+            exact=request.exact,
+            bucket=self.stores.run_bucket_name if request.own_bucket else "",
+            keys=self.stores.passing(request.store),
+            expires=request.expires,
+            requests=request.requests,
+            bytes_total=request.bytes_total,
+            bytes_sent=request.bytes_sent,
+            stored_bytes=request.stored_bytes,
         )
+
+    def renew(self) -> None:
+        """The run has a further key: its forwarders let that one pass too."""
+        for request in self.forwarders.values():
+            if request.store == "run":
+                self.embedded.open_forwarder(self.forward(request))
 
     def traffic(self, name: str) -> Traffic:
         counts = self.embedded.forwarder_counts(name)
@@ -127,7 +144,7 @@ class EmbeddedServers:
         return given if given.exists() else State(self.run.servers_folder).ready_file
 
     def started(self) -> bool:
-        return self.ready_file.exists()
+        return self.ready_file.exists() or self.stores.left()
 
     def cancel(self) -> None:
         running = client.attach(self.ready_file)
@@ -137,9 +154,7 @@ class EmbeddedServers:
     def stop(self) -> None:
         client.reap(self.ready_file)
         self.run.servers_file.unlink(missing_ok=True)
+        self.forwarders.clear()
         for name in ("embedded", "_functions", "_course_bucket", "_run_bucket"):
             self.__dict__.pop(name, None)
-
-
-def opened(keys: StoreKeys, bucket: str) -> Bucket:
-    return connect(keys.endpoint, keys.access_key, keys.secret_key, bucket)
+        self.stores.clear()

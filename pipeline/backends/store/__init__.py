@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key pair; a temporary one has a session token and expires, in seconds since the epoch."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    session_token: str = field(default="", repr=False)
+    expires: float | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a store answers: host:port, over TLS when `secure`, checked against `ca_file` or what the system trusts."""
+
+    endpoint: str
+    secure: bool = False
+    ca_file: Path | None = None
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.secure else 'http'}://{self.endpoint}"
 
 
 class Bucket(Protocol):
@@ -25,5 +49,8 @@ class Bucket(Protocol):
     def delete(self, key: str) -> None: ...
 
     def url(self, key: str, *, method: str = "GET", valid_for: timedelta, address: str | None = None) -> str:
-        """A signed URL for one object, for the address that the reader sees (host:port, none: the store's own)."""
+        """A signed URL for one object, valid for 7 days at most.
+
+        `address` is the host:port at which the reader sees the store, over HTTP as forwarders speak; none: its own.
+        """
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ import urllib3
 from minio import Minio
 from minio.error import MinioException, S3Error
 
+from pipeline.backends.store import Key, Place
 from pipeline.errors import InfrastructureError, LimitError
 
 CONNECT_S, READ_S = 5, 60
@@ -21,15 +22,20 @@ RETRIED = (500, 502, 503, 504)
 REGION = "us-east-1"
 SMALLEST_PART, LARGEST_PART = 5 * 2**20, 64 * 2**20
 ABSENT = {"NoSuchKey", "ResourceNotFound"}
+LONGEST = timedelta(days=7)
+"""of a signed URL, as S3 has it"""
+Signing = Callable[[timedelta], Key]
+"""The key to sign with for so long."""
 
 
 class Pool(urllib3.PoolManager):
     """Connections that wait and retry within bounds, and read rclone's text/xml errors as the XML that they are."""
 
-    def __init__(self) -> None:
+    def __init__(self, ca_file: Path | None = None) -> None:
         retries = urllib3.Retry(total=TRIES - 1, backoff_factor=0.2, status_forcelist=RETRIED, raise_on_status=False)
         timeout = urllib3.Timeout(connect=CONNECT_S, read=READ_S)
-        super().__init__(num_pools=2, maxsize=8, timeout=timeout, retries=retries)
+        certificates = None if ca_file is None else str(ca_file)
+        super().__init__(num_pools=2, maxsize=8, timeout=timeout, retries=retries, ca_certs=certificates)
 
     def urlopen(self, method: str, url: str, *arguments: Any, **options: Any) -> urllib3.BaseHTTPResponse:
         response = super().urlopen(method, url, *arguments, **options)
@@ -39,14 +45,18 @@ class Pool(urllib3.PoolManager):
 
 
 class S3Bucket:
-    """One bucket with one key pair. Threads may share it."""
+    """One bucket with one key. URLs may be signed with others. Threads may share it."""
 
-    def __init__(self, client: Minio, endpoint: str, keys: tuple[str, str], name: str, *, secure: bool) -> None:
-        self.client = client
-        self.endpoint = endpoint
-        self.keys_pair = keys
+    def __init__(self, place: Place, key: Key, name: str, signing: Signing | None = None) -> None:
+        self.client = client(place, key)
+        self.place = place
+        self.key = key
         self.name = name
-        self.secure = secure
+        self.signing: Signing = signing or (lambda _: key)
+
+    @property
+    def endpoint(self) -> str:
+        return self.place.endpoint
 
     def put(self, key: str, content: bytes | Path, *, content_type: str = "application/octet-stream") -> None:
         """Replaces the object in one step. Raises InfrastructureError."""
@@ -98,7 +108,8 @@ class S3Bucket:
 
     def url(self, key: str, *, method: str = "GET", valid_for: timedelta, address: str | None = None) -> str:
         """A signed URL; made here without asking the store, also for an address that only containers see."""
-        signer = client(address or self.endpoint, *self.keys_pair, secure=self.secure)
+        valid_for = min(valid_for, LONGEST)
+        signer = client(self.place if address is None else Place(address), self.signing(valid_for))
         with self.errors(f"sign {method}", key):
             return str(signer.get_presigned_url(method, self.name, key, expires=valid_for))
 
@@ -128,21 +139,33 @@ def advice(code: str | None) -> str:
     return "create it, or name another bucket" if code == "NoSuchBucket" else "look at the store's own log"
 
 
-def client(endpoint: str, access_key: str, secret_key: str, *, secure: bool) -> Minio:
+def client(place: Place, key: Key) -> Minio:
     """A client with its region set, so that signing asks nobody."""
     return Minio(
-        endpoint, access_key=access_key, secret_key=secret_key, secure=secure, region=REGION, http_client=Pool()
+        place.endpoint,
+        access_key=key.access_key,
+        secret_key=key.secret_key,
+        session_token=key.session_token or None,
+        secure=place.secure,
+        region=REGION,
+        http_client=Pool(place.ca_file),
     )
 
 
-def connect(endpoint: str, access_key: str, secret_key: str, bucket: str, secure: bool = False) -> S3Bucket:
+def connect(
+    endpoint: str, access_key: str, secret_key: str, bucket: str, secure: bool = False, ca_file: Path | None = None
+) -> S3Bucket:
     """The bucket at `endpoint` (host:port), made if it is not there. Raises InfrastructureError."""
-    connection = client(endpoint, access_key, secret_key, secure=secure)
-    found = S3Bucket(connection, endpoint, (access_key, secret_key), bucket, secure=secure)
+    return open_bucket(Place(endpoint, secure, ca_file), Key(access_key, secret_key), bucket)
+
+
+def open_bucket(place: Place, key: Key, name: str, signing: Signing | None = None) -> S3Bucket:
+    """The bucket, made if it is not there. Raises InfrastructureError."""
+    found = S3Bucket(place, key, name, signing)
     with found.errors("open", ""):
         try:
-            if not connection.bucket_exists(bucket):
-                connection.make_bucket(bucket)
+            if not found.client.bucket_exists(name):
+                found.client.make_bucket(name)
         except S3Error as error:
             if error.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                 raise
