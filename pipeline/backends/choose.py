@@ -34,6 +34,8 @@ def choose_builds(course: CourseFolder, url: str = "") -> Builds:
     return LocalBuilds(course, url)
 
 
-def runtime_image(reference: str) -> ProcessImage:
-    """What code actions run in, put together in the user's cache."""
+def runtime_image(reference: str, sandbox: Sandbox = Sandbox.AUTO) -> ProcessImage:
+    """What code actions run in, put together in the user's cache. Raises UsageError for one that is not there yet."""
+    if sandbox is Sandbox.DOCKER:
+        raise UsageError("the docker sandbox is not there yet", hint="use --sandbox process")
     return ProcessImages(user_cache()).runtime(reference)

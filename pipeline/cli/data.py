@@ -76,18 +76,23 @@ def put(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put a file into a store; prints bucket_name, object_name and a signed url."""
+    """Put a file into a store; prints bucket_name, object_name and a signed url.
+
+    Where containers see the store under another address, url_inside is theirs.
+    """
     from pipeline.backends.store.s3 import connect
     from pipeline.data.put import put as upload
 
     address, key, secret = store_of(servers) if servers else store_named(endpoint, access_key, secret_key_file)
     secure = address.startswith("https://")
     host = address.removeprefix("https://").removeprefix("http://").rstrip("/")
-    uploaded = upload(connect(host, key, secret, bucket, secure=secure), file)
+    elsewhere = inside(servers, host) if servers else None
+    uploaded = upload(connect(host, key, secret, bucket, secure=secure), file, inside=elsewhere)
+    told = {name: value for name, value in vars(uploaded).items() if value}
     if as_json:
-        write_json(vars(uploaded))
+        write_json(told)
         return
-    for name, value in vars(uploaded).items():
+    for name, value in told.items():
         output().print(styled(f"{name} {value}"))
 
 
@@ -100,6 +105,12 @@ def store_of(servers: Path) -> tuple[str, str, str]:
         raise UsageError(f"{servers} cannot be read: {error.strerror}", hint="`pipeline serve --ready-file`") from None
     except (ValueError, KeyError, TypeError):
         raise UsageError(f"{servers} is no ready file", hint="`pipeline serve --ready-file FILE` writes one") from None
+
+
+def inside(servers: Path, endpoint: str) -> str | None:
+    """Where containers reach the store, if that is not `endpoint`."""
+    address = json.loads(servers.read_text()).get("inside", {}).get("store")
+    return address if address != endpoint else None
 
 
 def store_named(endpoint: str | None, access_key: str | None, secret_file: Path | None) -> tuple[str, str, str]:

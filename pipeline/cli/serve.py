@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.cli.begin import refuse_docker
 from pipeline.cli.output import output, styled
 from pipeline.embedded.client import Embedded, attach, start, write_shared
 from pipeline.embedded.contract import CODE_IMAGE
+from pipeline.embedded.guest import target_fault
+from pipeline.embedded.openwhisk.settings import default_pool_mb
 from pipeline.embedded.settings import EmbeddedSettings
-from pipeline.errors import InfrastructureError, UsageError
+from pipeline.errors import Fault, InfrastructureError, UsageError
 from pipeline.settings import Sandbox
 
 STATE = Path("runs") / "serve"
 LOOK_S = 2.0
+LEAST_MB = 128
+"""No action has less memory, so that no more containers than this allows are there at a time."""
 ORPHANED_S = 60.0
 """Servers that nobody has looked at for so long end: their `pipeline serve` was killed."""
 
@@ -39,6 +42,10 @@ def serve(
     prewarmed: Annotated[int, typer.Option(help="containers kept warm, 256 MB each", min=0, max=64)] = 0,
     concurrent: Annotated[int, typer.Option(help="activations of one namespace at once", min=1)] = 30,
     per_minute: Annotated[int, typer.Option(help="invocations of one namespace a minute", min=1)] = 100_000,
+    reach: Annotated[
+        list[str] | None,
+        typer.Option(help="what actions may reach beside the two; repeat it", metavar="HOST:PORT", show_default=False),
+    ] = None,
     course: Annotated[
         Path | None, typer.Option(help="a course's folder: grade what is pushed to it, show its pages", metavar="DIR")
     ] = None,
@@ -63,7 +70,6 @@ def serve(
         with stop_asked() as stopping:
             serve_course(course, host, pages_port, url, slots, stopping)
         return
-    refuse_docker(sandbox)
     settings = EmbeddedSettings(
         sandbox=sandbox,
         openwhisk_port=port,
@@ -72,6 +78,9 @@ def serve(
         prewarmed=prewarmed,
         concurrent=concurrent,
         per_minute=per_minute,
+        containers=max(1, (pool_mb or default_pool_mb()) // LEAST_MB),
+        guest=True,
+        reach=read_reach(reach or []),
         idle_s=ORPHANED_S,
     )
     if attach(state / "ready.json") is not None:
@@ -79,16 +88,25 @@ def serve(
             f"servers run in {state} already",
             hint="stop them, or name another --state; those whose `pipeline serve` was killed end within a minute",
         )
+    image = runtime_image(CODE_IMAGE, sandbox)
     forget(ready_file)
     with stop_asked() as stopping:
         servers = start(state, settings)
         try:
-            servers.install(runtime_image(CODE_IMAGE))
+            servers.install(image)
             announce(servers, ready_file)
             wait(servers, stopping)
         finally:
             servers.stop()
             forget(ready_file)
+
+
+def read_reach(targets: Sequence[str]) -> tuple[str, ...]:
+    """Each once. Raises UsageError that names every one of another form."""
+    faults = [Fault(f"--reach {one}", fault) for one in targets if (fault := target_fault(one))]
+    if faults:
+        raise UsageError("what actions may reach cannot be read", faults=faults, hint="such as --reach 192.0.2.10:5432")
+    return tuple(dict.fromkeys(targets))
 
 
 def forget(ready_file: Path | None) -> None:
@@ -126,6 +144,8 @@ def announce(servers: Embedded, ready_file: Path | None) -> None:
     console.print(
         styled(f"isolation  {servers.ready.isolation.value}{f'; not enforced: {missing}' if missing else ''}")
     )
+    for name, address in servers.ready.inside.items():
+        console.print(styled(f"inside     {name}: {address}"))
     if ready_file is not None:
         try:
             write_shared(ready_file, servers.ready)

@@ -15,13 +15,16 @@ VALID_FOR = timedelta(days=2)
 
 @dataclass(frozen=True)
 class Uploaded:
+    """`url_inside` is for containers that see the store elsewhere; empty where they do not."""
+
     bucket_name: str
     object_name: str
     url: str
+    url_inside: str = ""
 
 
-def put(bucket: Bucket, file: Path, *, valid_for: timedelta = VALID_FOR, address: str | None = None) -> Uploaded:
-    """Uploads `file` under a UUID with the file's suffix; the URL is for readers who see the store as `address`.
+def put(bucket: Bucket, file: Path, *, valid_for: timedelta = VALID_FOR, inside: str | None = None) -> Uploaded:
+    """Uploads `file` under a UUID with the file's suffix. `inside` is host:port of the store as containers see it.
 
     Raises UsageError where the file cannot be read, InfrastructureError where the store fails.
     """
@@ -29,7 +32,8 @@ def put(bucket: Bucket, file: Path, *, valid_for: timedelta = VALID_FOR, address
         raise UsageError(f"{file} is not a file that can be put", hint="name a regular file")
     name = f"{uuid.uuid4()}{suffix(file)}"
     bucket.put(name, file)
-    return Uploaded(bucket.name, name, bucket.url(name, valid_for=valid_for, address=address))
+    url_inside = bucket.url(name, valid_for=valid_for, address=inside) if inside else ""
+    return Uploaded(bucket.name, name, bucket.url(name, valid_for=valid_for), url_inside)
 
 
 def suffix(file: Path) -> str:

@@ -47,7 +47,8 @@ class EmbeddedSettings(Message):
     namespace: str = Field(default="guest", pattern=r"\A[A-Za-z0-9_-]{1,64}\z")
     networks: str = Field(default="10.213.0.0/16", description="docker: networks of runs are cut from it, /28 each")
     containers: int = Field(default=12, ge=1, description="docker: at most so many at once; beyond 12 a larger network")
-    reach: tuple[str, ...] = Field(default=(), description="host:port that containers of the guest may reach too")
+    guest: bool = Field(default=False, description="actions reach OpenWhisk's API and the store where nothing is said")
+    reach: tuple[str, ...] = Field(default=(), description="of the guest: host:port that its containers reach too")
     registry: str | None = Field(default=None, description="docker: host:port of the registry to pull from")
     registry_auth_file: Path | None = Field(default=None, description="user:password in one line")
     outside: Outside | None = Field(default=None, description="no OpenWhisk here: actions run in that one")
@@ -84,11 +85,12 @@ class Ready(Message):
     run_store: StoreKeys | None
     isolation: Isolation
     unenforced: tuple[str, ...] = ()
+    inside: dict[str, str] = Field(default_factory=dict, description="of the guest: where containers reach what it may")
 
     def shared(self) -> dict[str, Any]:
         """What `pipeline serve --ready-file` writes."""
         whole = self.model_dump(mode="json")
-        return {name: whole[name] for name in ("openwhisk", "store")}
+        return {name: whole[name] for name in ("openwhisk", "store", "inside")}
 
 
 class Kept(Message):

@@ -23,6 +23,7 @@ from pipeline.embedded.contract import Forward, Forwarded, InvocationKey, Invoke
 from pipeline.embedded.control import Control
 from pipeline.embedded.elsewhere import ISOLATION, UNENFORCED, Elsewhere
 from pipeline.embedded.forwarders import Forwarders
+from pipeline.embedded.guest import guest_reach, named
 from pipeline.embedded.invocations import Invocations, inside, outside
 from pipeline.embedded.makers import Makers
 from pipeline.embedded.openwhisk.server import OpenWhisk
@@ -100,10 +101,11 @@ class Supervisor:
             there = self.settings.outside
             await self.invocations.start(inside(self.access) if there is None else outside(there))
             await self.reach_again()
+            inside_guest = await self.reach_as_guest() if self.settings.guest else {}
             stack.push_async_callback(self.control.close)
             await self.control.serve(self.sockets / "control.sock")
             stack.callback(self.state.ready_file.unlink, missing_ok=True)
-            self.write_ready()
+            self.write_ready(inside_guest)
             await self.serve_until_stopped()
         log.info("stopped")
 
@@ -138,7 +140,7 @@ class Supervisor:
                 ) from error
             return await service.serve(HOST, 0)
 
-    def write_ready(self) -> None:
+    def write_ready(self, inside_guest: dict[str, str]) -> None:
         """Keeps ports and keys first: what is announced must be the same after a kill."""
         ports = {name: store.address[1] for name, store in self.stores.items()}
         self.kept = self.kept.model_copy(update={"ports": ports})
@@ -156,6 +158,7 @@ class Supervisor:
             run_store=self.keys_of("run"),
             isolation=self.isolation,
             unenforced=self.unenforced,
+            inside=inside_guest,
         )
         write_private(self.state.ready_file, ready)
         there = self.settings.store.url if self.settings.store else ports
@@ -201,6 +204,12 @@ class Supervisor:
                 await self.set_reach(reach)
             except (PipelineError, OSError) as error:
                 log.warning("%s reaches nothing now: %s", reach.action, error)
+
+    async def reach_as_guest(self) -> dict[str, str]:
+        """Where containers reach OpenWhisk's API, the store and what was named, by these names."""
+        apihost, store = self.access.apihost.removeprefix("http://"), self.stores["course"].endpoint
+        reach = guest_reach(self.settings.namespace, apihost, store, self.settings.reach)
+        return named(await self.set_reach(reach), self.settings.reach)
 
     def status(self) -> dict[str, Any]:
         return {

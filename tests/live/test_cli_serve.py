@@ -25,7 +25,7 @@ def test_it_serves_until_told_and_leaves_nothing(served: tuple[subprocess.Popen[
     process, ready = served
     assert ready.stat().st_mode & 0o777 == 0o600
     told: dict[str, Any] = json.loads(ready.read_text())
-    assert set(told) == {"openwhisk", "store"}
+    assert set(told) == {"openwhisk", "store", "inside"}
     user, key = told["openwhisk"]["auth"].split(":")
     actions = requests.get(f"{told['openwhisk']['apihost']}/api/v1/namespaces/_/actions", auth=(user, key), timeout=60)
     assert (actions.status_code, actions.json()) == (200, [])

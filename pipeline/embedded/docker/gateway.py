@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from types import MappingProxyType
 
-from pipeline.embedded.contract import Service
+from pipeline.embedded.contract import EVERY_ACTION, Service
 from pipeline.embedded.passing import Passing
 from pipeline.errors import CourseError
 
@@ -19,7 +19,6 @@ CONNECTIONS, CONNECTIONS_EACH = 512, 64
 """At a time on one network, and of one container: a supervisor has descriptors for some thousand sockets."""
 ADMITTED_S = 10.0
 """A container may connect before its maker has learnt its address from the engine."""
-EVERY_ACTION = ""
 BACKLOG = 512
 
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Collection
 from typing import Any
 
-from pipeline.embedded.contract import Usage
+from pipeline.embedded.contract import EVERY_ACTION, Usage
 from pipeline.embedded.openwhisk import outcomes
 from pipeline.embedded.openwhisk.actions import Action
 from pipeline.embedded.openwhisk.activation import (
@@ -52,6 +52,7 @@ class Invoker:
         self._tasks: dict[asyncio.Task[None], Activation] = {}
         self._usages: dict[str, tuple[str, Usage]] = {}
         self.apihost = settings.apihost
+        self.apihosts: dict[tuple[str, str], str] = {}
 
     def accept(self, action: Action, namespace: Namespace, payload: dict[str, Any], transaction: str) -> Activation:
         """Starts an activation; it is on disk when this returns, and its record will be."""
@@ -170,10 +171,15 @@ class Invoker:
                 memory_mb=action.limits.memory,
                 image=action.exec.image,
                 kind=None if action.exec.image else action.exec.kind,
-                variables={"__OW_API_HOST": self.apihost},
+                variables={"__OW_API_HOST": self._apihost_inside(action)},
             )
         )
         return slot.container
+
+    def _apihost_inside(self, action: Action) -> str:
+        """As the action's containers reach it, where they may."""
+        own, all_actions = (action.namespace, action.name), (action.namespace, EVERY_ACTION)
+        return self.apihosts.get(own) or self.apihosts.get(all_actions) or self.apihost
 
     async def _request(self, activation: Activation, container: Container, path: str) -> Outcome | None:
         """One of the two requests, each with the action's whole time; None when /init went well."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from pipeline.embedded.contract import Pool, QueueEntry, Reach, Usage
+from pipeline.embedded.contract import API_SERVICE, Pool, QueueEntry, Reach, Usage
 from pipeline.embedded.openwhisk.actions import Action, ActionChange, created, updated
 from pipeline.embedded.openwhisk.activation import Activation
 from pipeline.embedded.openwhisk.activations import Journal
@@ -145,6 +145,8 @@ class OpenWhisk:
         Those that there are have the sockets of before, and are not used again.
         """
         addresses = await self._maker.set_reach(reach)
+        if API_SERVICE in addresses:
+            self._invoker.apihosts[reach.namespace, reach.action] = f"http://{addresses[API_SERVICE]}"
         action = self._actions.get(reach.namespace, {}).get(reach.action)
         if action is not None:
             self._pool.retire(action)

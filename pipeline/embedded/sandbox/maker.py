@@ -11,14 +11,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipeline.embedded.contract import CODE_IMAGE, ProcessImage, Reach, Service
+from pipeline.embedded.contract import CODE_IMAGE, EVERY_ACTION, ProcessImage, Reach, Service
 from pipeline.embedded.openwhisk.containers import ContainerSpec, NoContainerError, NoImageError
 from pipeline.embedded.sandbox.cgroups import Cgroup, make_cgroup
 from pipeline.embedded.sandbox.container import ProcessContainer
 from pipeline.embedded.sandbox.descriptors import filter_descriptor, listener_at, stands
 from pipeline.embedded.sandbox.launch import bubblewrapped, reduced
 from pipeline.embedded.sandbox.leftovers import remove_leftovers
-from pipeline.embedded.sandbox.listeners import Listeners
+from pipeline.embedded.sandbox.listeners import OPEN_TO_ALL, Listeners
 from pipeline.embedded.sandbox.planning import Given, plan
 from pipeline.embedded.sandbox.probe import make_stage, probe, tasks_are_countable
 from pipeline.embedded.sandbox.users import NoUserError, User, take_user
@@ -48,7 +48,7 @@ class ProcessMaker:
         self.containers: dict[str, ProcessContainer] = {}
         self.users: set[int] = set()
         self.reaches: dict[tuple[str, str], Reach] = {}
-        self.listeners = Listeners()
+        self.listeners = Listeners(sockets)
         self.watching: asyncio.Task[None] | None = None
         remove_leftovers()
 
@@ -58,8 +58,7 @@ class ProcessMaker:
     async def create(self, spec: ContainerSpec) -> ProcessContainer:
         """Returns when the sandbox stands and its program begins: what fails before is never the student's fault."""
         image = self.image(spec.image or CODE_IMAGE)
-        key = (spec.namespace, spec.action)
-        reach = self.reaches.get(key) or Reach(namespace=spec.namespace, action=spec.action, services=())
+        reach = self.reach(spec)
         if self.watching is None:
             self.watching = asyncio.create_task(self.watch())
         started, told = os.pipe()
@@ -178,16 +177,21 @@ class ProcessMaker:
 
     async def set_reach(self, reach: Reach) -> dict[str, str]:
         """What containers made from now on reach; those that are there keep what they have."""
-        self.reaches[reach.namespace, reach.action] = reach
         if not self.apart:
-            sockets = {one.name: one.socket for one in reach.services if one.socket is not None}
-            return {name: await self.listeners.open(socket) for name, socket in sockets.items()}
-        for service in reach.services:
-            # a folder that only we can pass keeps others away; the sandbox's user must be able to connect
+            self.reaches[reach.namespace, reach.action] = reach
+            return {service.name: await self.listeners.port(service) for service in reach.services}
+        services = tuple([await self.listeners.with_socket(service) for service in reach.services])
+        self.reaches[reach.namespace, reach.action] = reach.model_copy(update={"services": services})
+        for service in services:
             with contextlib.suppress(FileNotFoundError):
                 if service.socket is not None:
-                    service.socket.chmod(0o666)
-        return {service.name: f"127.0.0.1:{service.port}" for service in reach.services}
+                    service.socket.chmod(OPEN_TO_ALL)
+        return {service.name: f"127.0.0.1:{service.port}" for service in services}
+
+    def reach(self, spec: ContainerSpec) -> Reach:
+        """The action's own, else the namespace's."""
+        found = self.reaches.get((spec.namespace, spec.action)) or self.reaches.get((spec.namespace, EVERY_ACTION))
+        return found or Reach(namespace=spec.namespace, action=spec.action, services=())
 
     async def watch(self) -> None:
         while True:
