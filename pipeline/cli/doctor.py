@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from pipeline.cli.findings import Finding, State, findings
 from pipeline.cli.output import output, styled, write_json
+from pipeline.course import load_course
 from pipeline.errors import EXIT_CODES, Outcome
 
 STYLES = {State.OK: "green", State.MISSING: "bold red", State.NOTE: "yellow"}
@@ -17,10 +19,17 @@ STYLES = {State.OK: "green", State.MISSING: "bold red", State.NOTE: "yellow"}
 
 def doctor(
     online: Annotated[bool, typer.Option("--online", help="ask the package index too")] = False,
+    course: Annotated[
+        Path | None, typer.Option(help="ask the servers of this course too", metavar="FILE", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Say what is here, what is missing and what to do; exit code 3 where a run could not pass."""
     found = findings(online=online)
+    if course is not None:
+        from pipeline.cli.server_findings import server_findings  # its clients take time to load
+
+        found += server_findings(load_course(course).course)
     if as_json:
         write_json([vars(one) for one in found])
     else:

@@ -21,6 +21,7 @@ from pipeline.settings import Isolation
 OLDEST_PYTHON = (3, 11)
 DISK_GB, MEMORY_GB = 3.0, 2.0
 GIB = 2**30
+ENGINE_S = 10
 
 
 class State(StrEnum):
@@ -142,7 +143,19 @@ def room() -> Iterable[Finding]:
 
 
 def docker() -> Finding:
-    return Finding("docker", State.NOTE, "is not used yet: actions run in the process sandbox")
+    """Whether an engine answers: only `--sandbox docker` and images for a registry need one."""
+    import docker as client
+    from docker.errors import DockerException
+
+    try:
+        engine = client.from_env(timeout=ENGINE_S)
+        version = engine.version()
+        engine.close()
+    except (DockerException, OSError):
+        return Finding(
+            "docker", State.NOTE, "no engine answers: no `--sandbox docker`", "start one, or let us reach it"
+        )
+    return Finding("docker", State.OK, f"engine {version.get('Version', '?')} answers")
 
 
 def index() -> Finding:

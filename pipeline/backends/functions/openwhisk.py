@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
+import urllib3
 from requests.auth import HTTPBasicAuth
 
 from pipeline.backends.functions import Action, Activation
@@ -59,6 +60,8 @@ class OpenWhiskClient:
         user, _, key = auth.strip().partition(":")
         self._auth = HTTPBasicAuth(user, key)
         self._verify: bool | str = False if insecure else str(ca_file) if ca_file else True
+        if insecure:  # it was asked for, and a line for each request hides all others
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self._sleep = sleep
         self._local = threading.local()
 
