@@ -69,7 +69,13 @@ class OpenWhiskServers(EmbeddedServers):
 
     def stop(self) -> None:
         """Ends what answers the run's activations, then deletes every action of the run."""
-        super().stop()
+        try:
+            super().stop()
+        finally:
+            self.delete_actions()
+
+    def delete_actions(self) -> None:
+        """What cannot be reached now is deleted by the next `stop`, of whichever process."""
         if self.run.elsewhere_file.exists():
             for name in self._functions.action_names(self.run.record.run):
                 self._functions.delete_action(name)
