@@ -117,9 +117,10 @@ class Supervisor:
             self.access = OpenWhiskAccess(apihost=there.apihost, auth="")
             stack.push_async_callback(self.openwhisk.stop)
             return
-        makers = Makers(self.state, self.sockets, self.settings.sandbox)
+        makers = Makers(self.state, self.sockets, self.settings)
         self.isolation, self.unenforced = makers.isolation, makers.unenforced
-        service = self.openwhisk = OpenWhisk(self.state.openwhisk, makers.maker, openwhisk_settings(self.settings))
+        asked = openwhisk_settings(self.settings, makers.containers)
+        service = self.openwhisk = OpenWhisk(self.state.openwhisk, makers.maker, asked)
         stack.push_async_callback(makers.close)
         stack.push_async_callback(service.stop)
         await service.start()
@@ -258,9 +259,10 @@ class Supervisor:
         self.stopping.set()
 
 
-def openwhisk_settings(settings: EmbeddedSettings) -> Settings:
+def openwhisk_settings(settings: EmbeddedSettings, containers: int | None) -> Settings:
     return Settings(
         pool_mb=settings.pool_mb or default_pool_mb(),
+        containers=containers,
         prewarmed=settings.prewarmed,
         prewarmed_mb=settings.prewarmed_mb,
         invocations_per_minute=settings.per_minute,

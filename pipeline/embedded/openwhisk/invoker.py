@@ -141,7 +141,7 @@ class Invoker:
 
     async def _run(self, activation: Activation, slot: Slot) -> Outcome:
         try:
-            container = slot.container or await self._create(activation, slot)
+            container = await slot.ready() or await self._create(activation, slot)
         except NoImageError as error:
             activation.notes.append(str(error))
             return outcomes.developer_error(f"Failed to pull container image '{activation.action.exec.image}'.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine
@@ -17,8 +18,10 @@ from typing import Any
 
 from pipeline.embedded.contract import Pool, QueueEntry
 from pipeline.embedded.openwhisk.actions import Action
-from pipeline.embedded.openwhisk.containers import Container
+from pipeline.embedded.openwhisk.containers import Container, NoContainerError
 from pipeline.embedded.openwhisk.settings import Settings
+
+log = logging.getLogger(__name__)
 
 DRAINING_IS_SOON_S = 0.25
 
@@ -37,6 +40,8 @@ class Slot:
     """whether it was seen to end its logs with the sentinel"""
     retired: bool = False
     """not to be used again, whatever its activation comes to"""
+    pausing: asyncio.Task[None] | None = None
+    """the container is being paused, or is"""
     since: float = field(default_factory=time.monotonic)
 
     @property
@@ -45,6 +50,28 @@ class Slot:
 
     def change(self, state: str) -> None:
         self.state, self.since = state, time.monotonic()
+
+    async def ready(self) -> Container | None:
+        """The container, made to go on where it was paused; None where there is none that can be used.
+
+        One that has ended while it was idle, or does not go on, is taken away: the place stays, for another one.
+        """
+        container, pausing = self.container, self.pausing
+        if container is None:
+            return None
+        self.pausing = None
+        try:
+            if pausing is not None:
+                await asyncio.shield(pausing)
+                await container.resume()
+            if await container.exited() is None:
+                return container
+        except NoContainerError as error:
+            log.warning("%s; another container is made", error)
+        await container.stop()
+        self.container, self.initialised, self.ends_logs = None, False, None
+        self.name = f"{self.name.partition('_')[0]}_{secrets.token_hex(4)}"
+        return None
 
 
 @dataclass(eq=False)
@@ -112,6 +139,12 @@ class MemoryPool:
         for slot in [one for one in self._slots if one.state == "idle" and now - one.since > older_than_s]:
             self._remove(slot)
 
+    def pause_idle(self, older_than_s: float) -> None:
+        now = time.monotonic()
+        for slot in self._slots:
+            if slot.state == "idle" and slot.pausing is None and slot.container and now - slot.since > older_than_s:
+                slot.pausing = asyncio.create_task(slot.container.pause())
+
     async def close(self) -> None:
         """Ends every container."""
         for slot in [one for one in self._slots if one.state != "removing"]:
@@ -133,7 +166,9 @@ class MemoryPool:
     def _entry(self, place: int, ticket: Ticket) -> QueueEntry:
         action, free = ticket.action, self._free()
         reason = f"needs {action.limits.memory} MB, {free} MB of the pool of {self._settings.pool_mb} MB are free"
-        if self._reserved:
+        if self._is_full():
+            reason = f"there are {len(self._slots)} containers, and no more than that at once"
+        elif self._reserved:
             reason += f" ({self._reserved} MB are kept for prewarmed containers)"
         return QueueEntry(
             activation=ticket.activation,
@@ -147,6 +182,9 @@ class MemoryPool:
 
     def _free(self) -> int:
         return self._settings.pool_mb - self._reserved - sum(one.memory_mb for one in self._slots)
+
+    def _is_full(self) -> bool:
+        return self._settings.containers is not None and len(self._slots) >= self._settings.containers
 
     def _grant(self) -> None:
         """Serves the queue's head as long as it can be served; who comes later never overtakes."""
@@ -177,18 +215,23 @@ class MemoryPool:
         return slot
 
     def _make_room(self, memory_mb: int) -> bool:
-        """Whether there is room; where idle containers are in the way, the longest idle of them end first."""
+        """Whether there is room; where idle containers are in the way, the longest idle of them end first.
+
+        One that is on its way out still has its memory, and its place among the containers that there may be.
+        """
         coming = sum(one.memory_mb for one in self._slots if one.state == "removing")
         idle = sorted((one for one in self._slots if one.state == "idle"), key=lambda one: one.since)
         missing = memory_mb - self._free() - coming
-        if missing > sum(one.memory_mb for one in idle):
+        places = 1 if self._is_full() and not any(one.state == "removing" for one in self._slots) else 0
+        if missing > sum(one.memory_mb for one in idle) or places > len(idle):
             return False
         for slot in idle:
-            if missing <= 0:
+            if missing <= 0 and places <= 0:
                 break
             missing -= slot.memory_mb
+            places -= 1
             self._remove(slot)
-        return self._free() >= memory_mb
+        return self._free() >= memory_mb and not self._is_full()
 
     def _remove(self, slot: Slot) -> None:
         slot.change("removing")

@@ -24,7 +24,7 @@ from pipeline.embedded.openwhisk.pool import MemoryPool
 from pipeline.embedded.openwhisk.settings import Settings
 from pipeline.files import sync_folder, write_json
 
-SWEEP_S = 5.0
+SWEEP_S = 1.0
 LONGEST_HEADER = 65_536
 
 
@@ -185,5 +185,6 @@ class OpenWhisk:
     async def _sweep(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             while True:
-                await asyncio.sleep(min(SWEEP_S, self.settings.idle_s))
+                await asyncio.sleep(min(SWEEP_S, self.settings.idle_s, self.settings.pause_s))
                 self._pool.remove_idle(self.settings.idle_s)
+                self._pool.pause_idle(self.settings.pause_s)

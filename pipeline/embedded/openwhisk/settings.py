@@ -31,6 +31,8 @@ class Settings:
     """Memory and logs in MB, durations in seconds unless the name says otherwise, sizes in bytes."""
 
     pool_mb: int = field(default_factory=default_pool_mb)
+    containers: int | None = None
+    """how many there may be at once; none: as many as the pool's memory has room for"""
     prewarmed: int = 0
     prewarmed_mb: int = 256
     invocations_per_minute: int = 100_000
@@ -46,6 +48,8 @@ class Settings:
     code_bytes: int = 48 * MB
     json_depth: int = 200
     blocking_s: float = 60.0
+    pause_s: float = 10.0
+    """a container that was idle so long is paused"""
     idle_s: float = 600.0
     keep: Keep = field(default_factory=Keep)
     logs_wait_s: float = 10.0

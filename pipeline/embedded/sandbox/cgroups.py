@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -21,15 +22,19 @@ SLACK_MB = 64
 SLACK_TASKS = 8
 """bubblewrap, its first process inside, and the relay are not the program's."""
 MB = 2**20
+IO_BYTES, BOTH_OF_1 = "blkio.throttle.io_service_bytes", re.compile(r"^\S+ (Read|Write) (\d+)$", re.MULTILINE)
+IO_STAT, BOTH_OF_2 = "io.stat", re.compile(r"\b(rbytes|wbytes)=(\d+)")
+READ, WRITTEN = ("Read", "rbytes"), ("Write", "wbytes")
 
 
 @dataclass(frozen=True)
 class Cgroup:
-    """One container's groups; of version 2 the three are one folder."""
+    """One container's groups; of version 2 all are one folder. `io` where bytes of disk are counted."""
 
     memory: Path
     pids: Path
     cpu: Path
+    io: Path | None = None
 
     @property
     def unified(self) -> bool:
@@ -65,6 +70,18 @@ class Cgroup:
         with contextlib.suppress(OSError, ValueError):
             return int((self.cpu / "cpuacct.usage").read_text()) / 1e9
         return None
+
+    def io_bytes(self) -> tuple[int, int] | None:
+        """Bytes read from disk and written to it; None where they are not counted."""
+        if self.io is None:
+            return None
+        file, counts = (IO_STAT, BOTH_OF_2) if self.unified else (IO_BYTES, BOTH_OF_1)
+        try:
+            found = [(name, int(count)) for name, count in counts.findall((self.io / file).read_text())]
+        except OSError:
+            return None
+        read, written = (sum(count for name, count in found if name in names) for names in (READ, WRITTEN))
+        return read, written
 
     def killed_for(self) -> str:
         """`memory` or `processes` where a limit of the group was met, else nothing."""

@@ -94,9 +94,10 @@ class Watch:
         return min(at_most, self.exact_mb + max(0.0, at_most - self.exact_of)) + files
 
     def add_work(self, members: set[int]) -> None:
-        """Never less than before: a process that has ended takes its count along."""
-        seen = work(members)
+        """Never less than before: a process that has ended takes its count along, unless the group counted it."""
         cpu = self.cgroup.cpu_s() if self.cgroup else None
+        moved = self.cgroup.io_bytes() if self.cgroup else None
+        seen = work(members) if cpu is None or moved is None else Work(cpu, *moved)
         self.work = Work(
             cpu if cpu is not None else max(self.work.cpu_s, seen.cpu_s),
             max(self.work.block_read, seen.block_read),
