@@ -112,9 +112,11 @@ class Forward(Message):
     stored_bytes: int | None = Field(default=None, ge=0, description="the most that may lie in `bucket` at a time")
 
     @model_validator(mode="after")
-    def _a_quota_can_be_measured(self) -> Self:
-        if self.stored_bytes is not None and not (self.bucket and self.keys):
-            raise ValueError(f"forwarder {self.name!r}: stored_bytes needs a bucket and a key to look into it")
+    def _a_bucket_can_be_looked_into(self) -> Self:
+        if (self.bucket and not self.keys) or (self.stored_bytes is not None and not self.bucket):
+            raise ValueError(
+                f"forwarder {self.name!r}: stored_bytes needs a bucket, and a bucket a key to look into it"
+            )
         return self
 
 

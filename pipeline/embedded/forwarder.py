@@ -15,11 +15,11 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from pipeline.embedded.bucket_guard import BucketGuard
 from pipeline.embedded.contract import Forwarded
 from pipeline.embedded.s3_errors import Refusal
 from pipeline.embedded.store_keys import Keys
 from pipeline.embedded.store_rules import OwnBucket, Ruling, asked
-from pipeline.embedded.stored import Quota, Reserved
 from pipeline.embedded.upstreams import Upstream
 
 CHUNK = 256 * 1024
@@ -47,12 +47,12 @@ class Caps:
 
 @dataclass
 class Terms:
-    """On which a forwarder passes on: what, for whom, how much in all, how much at a time."""
+    """On which a forwarder passes on: what, how much, for whom, and what is asked before something is put."""
 
     rule: Ruling
     caps: Caps
     keys: Keys
-    quota: Quota | None = None
+    guard: BucketGuard | None = None
 
 
 class Full(asyncio.Protocol):
@@ -127,7 +127,7 @@ class Forwarder:
         self.requests += 1
         begun = time.monotonic()
         try:
-            return await self.within_quota(request)
+            return await self.guarded(request)
         except (aiohttp.ClientError, OSError, TimeoutError):
             return self.refuse(request, MOVED) if self.used_up else NO_ANSWER.answer(request)
         finally:
@@ -139,10 +139,10 @@ class Forwarder:
 
     def refusal(self, request: web.Request) -> Refusal | None:
         """What is wrong with a request before any of its body is read; None when it passes."""
-        wanted, caps, faults = asked(request), self.terms.caps, self.upstream.faults
+        wanted, caps, not_done = asked(request), self.terms.caps, self.upstream.not_done
         found = self.terms.keys.refusal(request) or self.terms.rule.refusal(wanted)
-        if found is None and faults is not None:
-            found = faults.refusal(wanted, frozenset(name.lower() for name in request.headers))
+        if found is None and not_done is not None:
+            found = not_done(wanted, frozenset(name.lower() for name in request.headers))
         if found is not None:
             return found
         if request.body_exists and request.content_length is None:
@@ -151,35 +151,22 @@ class Forwarder:
             return Refusal(503, "SlowDown", f"the run has made its {caps.requests} requests")
         return MOVED if caps.are_over(self.sent + (request.content_length or 0), self.received) else None
 
-    async def within_quota(self, request: web.Request) -> web.StreamResponse:
-        """What a request may leave in the bucket is reserved before, and counted if the store may have kept it."""
-        quota, wanted = self.terms.quota, asked(request)
-        if quota is None or wanted.method not in {"PUT", "POST", "DELETE"}:
+    async def guarded(self, request: web.Request) -> web.StreamResponse:
+        guard = self.terms.guard
+        if guard is None:
             return await self.pass_on(request)
         upload = request.query.get("uploadId", "")
-        if wanted.method != "PUT":
-            return await self.ending_upload(request, quota, upload)
-        size = request.content_length or 0
-        reserved = await quota.reserve(size + (await quota.copied(wanted.source) if wanted.source else 0), upload)
-        if reserved is None:
+        admitted = await guard.admit(asked(request), request.content_length or 0, upload)
+        if isinstance(admitted, Refusal):
             self.requests -= 1
-            return self.refuse(request, full(quota))
-        return await self.counted(request, quota, reserved)
-
-    async def counted(self, request: web.Request, quota: Quota, reserved: Reserved) -> web.StreamResponse:
-        kept = True
+            return self.refuse(request, admitted)
+        status = 0
         try:
             answer = await self.pass_on(request)
-            kept = answer.status < 300 or answer.status >= 500  # after a fault it may lie there all the same
+            status = answer.status
             return answer
         finally:
-            quota.settle(reserved, kept=kept)
-
-    async def ending_upload(self, request: web.Request, quota: Quota, upload: str) -> web.StreamResponse:
-        answer = await self.pass_on(request)
-        if upload and answer.status < 300:
-            (quota.completed if request.method == "POST" else quota.aborted)(upload)
-        return answer
+            guard.ended(admitted, status)
 
     async def pass_on(self, request: web.Request) -> web.StreamResponse:
         assert self.session is not None, "started"
@@ -228,9 +215,3 @@ class Forwarder:
             if self.used_up:
                 raise OSError("the cap is met")
             yield chunk
-
-
-def full(quota: Quota) -> Refusal:
-    return Refusal(
-        403, "QuotaExceeded", f"the run's bucket holds {quota.bound} bytes and may hold {quota.limit}: remove objects"
-    )

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline.embedded.bucket_guard import BucketGuard
 from pipeline.embedded.contract import Forward, Forwarded
 from pipeline.embedded.forwarder import Caps, Forwarder, Terms
 from pipeline.embedded.store_keys import Keys
 from pipeline.embedded.store_rules import OwnBucket, Rule, Ruling
-from pipeline.embedded.stored import BucketMeasure, Quota
+from pipeline.embedded.stored import BucketMeasure
 from pipeline.embedded.upstreams import Upstream
 from pipeline.errors import InfrastructureError
 from pipeline.files import write_json
@@ -64,7 +65,7 @@ class Forwarders:
             socket = await self.begin(forward, self.counts(forward.name))
         else:
             found.forward, socket = forward, found.forwarder.socket
-            found.forwarder.terms = self.terms(forward, found.before, found.forwarder.terms.quota)
+            found.forwarder.terms = self.terms(forward, found.before, found.forwarder.terms.guard)
         self.save()
         return socket
 
@@ -77,15 +78,14 @@ class Forwarders:
         self.open_ones[forward.name] = Open(forward, forwarder, before)
         return socket
 
-    def terms(self, forward: Forward, before: Forwarded, counted: Quota | None) -> Terms:
-        """`counted` goes on counting what lies in the bucket, under the new limit and key."""
-        quota = None
-        if forward.stored_bytes is not None:
+    def terms(self, forward: Forward, before: Forwarded, guard: BucketGuard | None) -> Terms:
+        """`guard` goes on with what it knows of the bucket, under the new limit and key."""
+        if forward.bucket:
             upstream = self.upstreams[forward.store]
             measure = BucketMeasure(upstream.url, upstream.ca_file, forward.keys[-1], forward.bucket)
-            quota = counted or Quota(forward.stored_bytes, measure)
-            quota.limit, quota.measure = forward.stored_bytes, measure
-        return Terms(rule(forward), caps(forward, before), Keys(forward.keys, forward.expires), quota)
+            guard = guard or BucketGuard(measure, forward.stored_bytes)
+            guard.renew(measure, forward.stored_bytes)
+        return Terms(rule(forward), caps(forward, before), Keys(forward.keys, forward.expires), guard)
 
     def counts(self, name: str) -> Forwarded:
         found = self.open_ones.get(name)

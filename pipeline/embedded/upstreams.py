@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.embedded.rclone_faults import RcloneFaults
+from pipeline.embedded.rclone_faults import not_done
+from pipeline.embedded.s3_errors import Refusal
 from pipeline.embedded.settings import OutsideStore
 from pipeline.embedded.store import Store
+from pipeline.embedded.store_rules import Asked
 from pipeline.errors import CourseError
+
+NotDone = Callable[[Asked, frozenset[str]], Refusal | None]
 
 
 @dataclass(frozen=True)
 class Upstream:
-    """A store: http(s)://host:port, what its certificate is checked against, and what it does wrong."""
+    """A store: http(s)://host:port, what its certificate is checked against, and what it must not be asked."""
 
     url: str
     ca_file: Path | None = None
     verify: ssl.SSLContext | bool = True
-    faults: RcloneFaults | None = None
+    not_done: NotDone | None = None
 
 
 def embedded(store: Store) -> Upstream:
-    return Upstream(f"http://{store.endpoint}", faults=RcloneFaults(store.folder))
+    return Upstream(f"http://{store.endpoint}", not_done=not_done)
 
 
 def elsewhere(store: OutsideStore) -> Upstream:

@@ -64,9 +64,7 @@ class ExternalStore:
         found = S3Bucket(self.place, self.key, name)
         with found.errors("remove", prefix or ""):
             try:
-                listed = found.client.list_objects(name, prefix=prefix, recursive=True)
-                doomed = [DeleteObject(one.object_name) for one in listed if one.object_name]
-                faults = [fault.message for fault in found.client.remove_objects(name, doomed)]
+                faults = remove_all(found, prefix)
                 if prefix is None and not faults:
                     found.client.remove_bucket(name)
             except S3Error as error:
@@ -75,6 +73,16 @@ class ExternalStore:
                 return
         if faults:
             raise InfrastructureError(f"store {self.place.endpoint}: {name}: {faults[0]}", hint=advice("AccessDenied"))
+
+
+def remove_all(bucket: S3Bucket, prefix: str | None) -> list[str]:
+    """Until none is listed: MinIO lists an object below another one's key only when that is gone. Faults, if any."""
+    while True:
+        listed = bucket.client.list_objects(bucket.name, prefix=prefix, recursive=True)
+        doomed = [DeleteObject(one.object_name) for one in listed if one.object_name]
+        faults = [str(fault.message) for fault in bucket.client.remove_objects(bucket.name, doomed)]
+        if faults or not doomed:
+            return faults
 
 
 def policy(bucket: str) -> dict[str, object]:
