@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,16 +13,16 @@ from frame.processes import Processes
 from support import real_openwhisk
 from support.embedded import SETTINGS, kill, wait_for, with_code_action
 from support.fronts import front
+from support.invoking import OWN, Student, There
 from support.npm_client import NpmClient
 
 from pipeline.backends.functions.openwhisk import OpenWhiskClient
 from pipeline.embedded import client
-from pipeline.embedded.client import Embedded
 from pipeline.embedded.contract import InvocationKey, Invoking, Reach, Service
-from pipeline.embedded.settings import EmbeddedSettings, Outside
+from pipeline.embedded.settings import Outside
 from pipeline.errors import CourseError, ThrottledError
 
-OWN, OTHER = "run-1-map", "run-10-map"
+OTHER = "run-10-map"
 CODE = """
 import base64, json, urllib.request
 
@@ -39,28 +36,6 @@ def main(params):
     request.add_header("Authorization", "Basic " + base64.b64encode(params["auth"].encode()).decode())
     return json.loads(urllib.request.urlopen(request, timeout=60).read())
 """
-
-
-@dataclass
-class There:
-    """Supervised servers and the OpenWhisk that they lead to, with the key of its namespace."""
-
-    servers: Embedded
-    state: Path
-    settings: EmbeddedSettings
-    apihost: str
-    auth: str
-    ca_file: Path | None = None
-
-    def ask(self, method: str, path: str, body: Any = None) -> requests.Response:
-        """As the pipeline does, with the namespace's own key."""
-        url = f"{self.apihost}/api/v1/namespaces/_/{path}"
-        user, key = self.auth.split(":")
-        return requests.request(method, url, json=body, auth=(user, key), timeout=120, verify=self.verify)
-
-    @property
-    def verify(self) -> bool | str:
-        return str(self.ca_file) if self.ca_file else True
 
 
 @pytest.fixture(scope="module", params=["embedded", "elsewhere"])
@@ -90,27 +65,6 @@ def there(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     yield found
     found.servers.stop()
     processes.end()
-
-
-@dataclass
-class Student:
-    """What student code holds: an address and a key."""
-
-    apihost: str
-    auth: str
-
-    def ask(
-        self, method: str, path: str, body: Any = None, *, auth: str | None = None, data: bytes | None = None
-    ) -> requests.Response:
-        user, _, key = (self.auth if auth is None else auth).partition(":")
-        headers = {"Content-Type": "application/json"}
-        content = data if data is not None or body is None else json.dumps(body).encode()
-        credentials = (user, key) if user else None
-        url = f"{self.apihost}{path}"
-        return requests.request(method, url, data=content, headers=headers, auth=credentials, timeout=120)
-
-    def invoke(self, body: Any = None, query: str = "?blocking=true&result=true") -> requests.Response:
-        return self.ask("POST", f"/api/v1/namespaces/_/actions/{OWN}{query}", body or {})
 
 
 def opened(there: There, name: str, **rule: Any) -> InvocationKey:

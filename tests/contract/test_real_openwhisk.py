@@ -1,4 +1,4 @@
-"""The servers of a run on an OpenWhisk elsewhere: TLS, keys, throttles, ports, what is left there, what doctor says."""
+"""The servers of a run on an OpenWhisk elsewhere: TLS, keys, throttles, ports, what is left there."""
 
 from __future__ import annotations
 
@@ -12,22 +12,18 @@ import requests
 from frame.processes import Processes
 from support import real_openwhisk
 from support.embedded import wait_for
-from support.real_openwhisk import RealOpenWhisk
+from support.real_openwhisk import RealOpenWhisk, course
 from support.stages import new_run
 
 from pipeline.backends.functions import Action, ActionLimits
 from pipeline.backends.functions.openwhisk import OpenWhiskClient
 from pipeline.backends.functions.paced import PacedFunctions
 from pipeline.backends.servers.openwhisk import OpenWhiskServers
-from pipeline.cli.findings import State
-from pipeline.cli.server_findings import server_findings
 from pipeline.embedded.contract import DockerImage, ProcessImage, Reach, Service
 from pipeline.errors import CourseError, InfrastructureError, ThrottledError
-from pipeline.practice import MNIST_TRAIN
 from pipeline.run import Run
-from pipeline.settings import Course, Servers
+from pipeline.settings import Course
 
-ASSIGNMENT = MNIST_TRAIN.model_copy(update={"checks": MNIST_TRAIN.checks[:3]})
 SMALL = ActionLimits(128, 60, 1)
 
 
@@ -38,15 +34,6 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealOpenWhisk]:
         processes, tmp_path_factory.mktemp("there"), invocations_per_minute=20, concurrent_invocations=3
     )
     processes.end()
-
-
-def course(folder: Path, there: RealOpenWhisk, **servers: Any) -> Course:
-    auth = folder / "auth"
-    auth.write_text(servers.pop("auth", there.auth) + "\n")
-    auth.chmod(0o600)
-    settings = {"apihost": there.https, "ca_file": there.certificate, "auth_file": auth, "advertise": "127.0.0.1"}
-    given = Servers.model_validate(settings | {"registry": "registry.invalid:5000"} | servers)
-    return Course(name="c", assignments=(ASSIGNMENT,), servers=given, cache=folder / "cache")
 
 
 def run_there(folder: Path, there: RealOpenWhisk, **servers: Any) -> Run:
@@ -200,41 +187,3 @@ def put_code(there: RealOpenWhisk, name: str, code: str) -> None:
         timeout=60,
     )
     assert answer.status_code == 200, answer.text
-
-
-def found(course: Course, name: str) -> list[tuple[State, str]]:
-    return [(one.state, f"{one.detail}; {one.todo}") for one in server_findings(course) if one.name == name]
-
-
-def test_doctor_says_what_is_right_and_wrong(there: RealOpenWhisk, tmp_path: Path) -> None:
-    right = course(tmp_path, there)
-    assert found(right, "OpenWhisk") == [
-        (State.OK, f"{there.https} takes the key: 20 invocations a minute, 3 at once; ")
-    ]
-    assert found(right, "limits") == [] and found(right, "keys") == []
-    ((state, text),) = found(right, "registry")
-    assert state is State.MISSING and "registry.invalid:5000" in text
-
-    ((state, text),) = found(course(tmp_path, there, auth="wrong:key"), "OpenWhisk")
-    assert state is State.MISSING and "auth_file" in text and "wrong:key" not in text
-    ((state, text),) = found(course(tmp_path, there, ca_file=None), "OpenWhisk")
-    assert state is State.MISSING and "servers.ca_file" in text
-    ((state, text),) = found(course(tmp_path, there, bind="192.0.2.1"), "address")
-    assert state is State.MISSING and "192.0.2.1" in text
-    assert [state for state, _ in found(course(tmp_path, there, insecure=True), "OpenWhisk")] == [State.OK, State.NOTE]
-
-
-def test_doctor_compares_limits_with_the_assignments(there: RealOpenWhisk, tmp_path: Path) -> None:
-    large = ASSIGNMENT.model_copy(
-        update={
-            "limits": ASSIGNMENT.limits.model_copy(update={"memory_mb": 1024}),
-            "job": ASSIGNMENT.job.model_copy(update={"workers": 8}),
-        }
-    )
-    asked = course(tmp_path, there).model_copy(update={"assignments": (large,)})
-    assert [(state, "memory" in text) for state, text in found(asked, "limits")] == [
-        (State.MISSING, True),
-        (State.NOTE, False),
-    ]
-    asked.servers.auth_file.chmod(0o644)  # type: ignore[union-attr]
-    assert found(asked, "keys")[0][0] is State.NOTE

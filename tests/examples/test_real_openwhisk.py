@@ -10,8 +10,7 @@ import pytest
 import requests
 from frame.processes import Processes
 from minio import Minio
-from support.minio_server import minio_server
-from support.minio_server import program as minio_program
+from support.minio_server import MinioServer
 from support.real_openwhisk import RealOpenWhisk, start
 from support.runs import COURSE, EXAMPLES
 
@@ -49,21 +48,21 @@ def course_file(folder: Path, there: RealOpenWhisk, *, workers: int, **servers: 
     return path
 
 
-@pytest.mark.skipif(minio_program() is None, reason="there is no MinIO here")
-def test_with_a_minio_too_nothing_of_the_run_is_left_on_either(tmp_path: Path, processes: Processes) -> None:
+def test_with_a_minio_too_nothing_of_the_run_is_left_on_either(
+    tmp_path: Path, processes: Processes, minio: MinioServer
+) -> None:
     code = EXAMPLES / "mnist_train"
     there = start(processes, tmp_path / "there", code=code, pool_mb=2048)
-    with minio_server(tmp_path / "minio") as store:
-        keys = tmp_path / "store-keys"
-        keys.write_text(f"{store.access_key}:{store.secret_key}\n")
-        endpoint = {"store_endpoint": f"http://{store.endpoint}", "store_auth_file": str(keys)}
-        course = course_file(tmp_path, there, workers=2, apihost=there.http, ports="31700-31709", **endpoint)
+    keys = tmp_path / "store-keys"
+    keys.write_text(f"{minio.access_key}:{minio.secret_key}\n")
+    endpoint = {"store_endpoint": f"http://{minio.endpoint}", "store_auth_file": str(keys)}
+    course = course_file(tmp_path, there, workers=2, apihost=there.http, ports="31700-31709", **endpoint)
 
-        run, outcome, notes = run_there(tmp_path / "run", course)
+    run, outcome, notes = run_there(tmp_path / "run", course)
 
-        assert outcome is Outcome.PASSED, (run.record.reason, notes, run.record.faults)
-        left = Minio(store.endpoint, store.access_key, store.secret_key, secure=False).list_buckets()
-        assert [one.name for one in left if run.record.run in one.name] == []
+    assert outcome is Outcome.PASSED, (run.record.reason, notes, run.record.faults)
+    left = Minio(minio.endpoint, minio.access_key, minio.secret_key, secure=False).list_buckets()
+    assert [one.name for one in left if run.record.run in one.name] == []
     assert actions(there) == []
 
 

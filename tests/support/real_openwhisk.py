@@ -24,8 +24,11 @@ from frame.processes import Processes
 from pipeline.embedded.openwhisk.containers import ContainerSpec
 from pipeline.embedded.openwhisk.server import OpenWhisk
 from pipeline.embedded.openwhisk.settings import Settings
+from pipeline.practice import MNIST_TRAIN
+from pipeline.settings import Course, Servers
 from support import plain_maker
 
+ASSIGNMENT = MNIST_TRAIN.model_copy(update={"checks": MNIST_TRAIN.checks[:3]})
 TESTS = Path(__file__).resolve().parents[1]
 STANDALONE = {"invocations_per_minute": 60, "concurrent_invocations": 30}
 
@@ -67,6 +70,16 @@ def start(processes: Processes, folder: Path, *, code: Path | None = None, **set
     process.stdin.close()
     ready = json.loads(process.stdout.readline())
     return RealOpenWhisk(process, ready["http"], ready["https"], ready["auth"], public)
+
+
+def course(folder: Path, there: RealOpenWhisk, **servers: Any) -> Course:
+    """The practice assignment without what cannot be measured there, on that OpenWhisk."""
+    auth = folder / "auth"
+    auth.write_text(servers.pop("auth", there.auth) + "\n")
+    auth.chmod(0o600)
+    settings = {"apihost": there.https, "ca_file": there.certificate, "auth_file": auth, "advertise": "127.0.0.1"}
+    given = Servers.model_validate(settings | {"registry": "registry.invalid:5000"} | servers)
+    return Course(name="c", assignments=(ASSIGNMENT,), servers=given, cache=folder / "cache")
 
 
 class AnyImage(plain_maker.PlainMaker):
