@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pipeline.backends import Backends
-from pipeline.backends.ci import Builds
+from pipeline.backends.ci import Builds, Jobs
 from pipeline.backends.ci.local import LocalBuilds
 from pipeline.backends.images.process import ProcessImages
 from pipeline.backends.servers import Servers
 from pipeline.backends.servers.embedded import EmbeddedServers
 from pipeline.backends.servers.openwhisk import OpenWhiskServers
+from pipeline.build_server import BuildServer, read_build_server
 from pipeline.course import cache_folder, user_cache
 from pipeline.embedded.contract import ProcessImage
 from pipeline.errors import UsageError
+from pipeline.roster import Owner
 from pipeline.run import Run
-from pipeline.settings import Sandbox
+from pipeline.settings import Course, Sandbox
 from pipeline.submissions.folder import CourseFolder
 
 
@@ -30,8 +34,24 @@ def servers(run: Run) -> Servers:
 
 
 def choose_builds(course: CourseFolder, url: str = "") -> Builds:
-    """Who builds what is pushed to a course: worker processes of this machine. `url` is where its pages are."""
-    return LocalBuilds(course, url)
+    """Who builds what is pushed to a course: the Jenkins that its folder names, else worker processes of this machine.
+
+    `url` is where the course's own pages are.
+    """
+    server = read_build_server(course.folder)
+    if server is None:
+        return LocalBuilds(course, url)
+    from pipeline.backends.ci.jenkins_builds import JenkinsBuilds  # its libraries take time, and most need none
+
+    return JenkinsBuilds(course, server)
+
+
+def choose_jobs(course: Course, owners: Sequence[Owner], server: BuildServer) -> Jobs:
+    """A course's folder and jobs in Jenkins."""
+    from pipeline.backends.ci.jenkins import Connection
+    from pipeline.backends.ci.jenkins_sync import CourseJobs
+
+    return CourseJobs(Connection(server), course, owners, server)
 
 
 def runtime_image(reference: str, sandbox: Sandbox = Sandbox.AUTO) -> ProcessImage:

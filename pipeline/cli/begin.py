@@ -13,8 +13,8 @@ from pipeline.run import Request, Run
 from pipeline.settings import Sandbox
 
 RUN_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-# what makes it the same submission
-SUBMITTED = ("source", "ref", "student", "assignment", "arrived", "attempt")
+# what makes it the same submission; which attempt it is may change while others of the student are graded
+SUBMITTED = ("source", "ref", "student", "assignment", "arrived")
 OVERRIDE = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*)=(.*)", re.DOTALL)
 
 
@@ -61,6 +61,8 @@ def begin_or_go_on(request: Request, folder: Path, run_id: str) -> Run:
             hint="name another --out, or the --id and the options that it was begun with",
         )
     flow.again(the_run, lambda: new_record(request, run_id))
+    if the_run.record.outcome is None and the_run.record.request.attempt != request.attempt:
+        the_run.update(request=the_run.record.request.model_copy(update={"attempt": request.attempt}))
     return the_run
 
 

@@ -198,3 +198,27 @@ def agent(folder: Path, name: str = "agent-1", *, programs: Path | None = None, 
         "LANG": "C.UTF-8",
     }
     return Agent(name, home / "workspace" / "mnist-ada", own | environment)
+
+
+@dataclass
+class InHarness:
+    """A build of the stand-in server that runs the real Jenkinsfile."""
+
+    build: Build
+
+    def console(self) -> bytes:
+        return self.build.console.encode()
+
+    def result(self) -> str | None:
+        assert self.build.process is not None
+        if self.build.process.poll() is not None and self.build.result is None:
+            return "FAILURE"
+        found: str | None = self.build.result
+        return found
+
+    def stop(self) -> None:
+        self.build.ask("abort")
+
+    def artifact(self, path: str) -> bytes | None:
+        file = self.build.archive / path
+        return file.read_bytes() if file.is_file() else None

@@ -49,7 +49,7 @@ def ends(outcome: Outcome | None, **changes: Any) -> Any:
 
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_the_outcome_is_the_exit_code(outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "walk", ends(outcome, reason="why"))
+    monkeypatch.setattr(flow, "resume", ends(outcome, reason="why"))
     assert call(["run", ".", "--out", str(tmp_path / "run")]) == outcome.exit_code
 
 
@@ -57,7 +57,7 @@ def test_a_failed_run_says_reason_faults_hint_and_where_to_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     changes = {"reason": "2 faults", "hint": "mend them", "faults": ("a.toml:1: is \x1b[1mwrong", "b.py:2: no")}
-    monkeypatch.setattr(flow, "walk", ends(Outcome.FAILED, **changes))
+    monkeypatch.setattr(flow, "resume", ends(Outcome.FAILED, **changes))
     assert call(["run", ".", "--out", str(tmp_path / "run")]) == 10
     shown = capfd.readouterr().out
     for words in ("failed: 2 faults", "a.toml:1: is wrong", "b.py:2: no", "hint: mend them", str(tmp_path / "run")):
@@ -69,7 +69,6 @@ def test_a_failed_run_says_reason_faults_hint_and_where_to_look(
 def test_json_stands_alone_on_standard_output(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(flow, "walk", ends(Outcome.LIMIT, reason="too long"))
     monkeypatch.setattr(flow, "resume", ends(Outcome.LIMIT, reason="too long"))
     folder = tmp_path / "run"
     arguments = ["run", ".", "--out", str(folder)]
@@ -159,7 +158,7 @@ def test_the_same_submission_is_gone_on_with(tmp_path: Path, stages_asked: list[
 
 @pytest.mark.parametrize(
     "changed",
-    [("--id", "1" * 32), ("--attempt", "4"), ("--student", "bob"), ("--arrived", "2027-01-02T12:00:00+01:00")],
+    [("--id", "1" * 32), ("--student", "bob"), ("--arrived", "2027-01-02T12:00:00+01:00")],
 )
 def test_a_folder_of_another_submission_is_refused(
     changed: tuple[str, str], tmp_path: Path, stages_asked: list[str], capfd: pytest.CaptureFixture[str]
@@ -171,6 +170,16 @@ def test_a_folder_of_another_submission_is_refused(
     assert "another submission" in capfd.readouterr().err
     assert Run.open(Path(folder)).record == first
     assert stages_asked == ["fetch"]
+
+
+def test_an_attempt_that_others_used_up_meanwhile_changes_its_number(tmp_path: Path, stages_asked: list[str]) -> None:
+    folder = str(tmp_path / "run")
+    call(["stage", "fetch", ".", "--out", folder, *SUBMISSION])
+    assert call(["stage", "fetch", ".", "--out", folder, *SUBMISSION, "--attempt", "4"]) == 0
+    assert Run.open(Path(folder)).record.request.attempt == 4
+    Run.open(Path(folder)).update(outcome=Outcome.FAILED)
+    assert call(["stage", "fetch", ".", "--out", folder, *SUBMISSION, "--attempt", "5"]) == 0
+    assert Run.open(Path(folder)).record.request.attempt == 4
 
 
 @pytest.mark.parametrize(

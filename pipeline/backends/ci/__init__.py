@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -22,6 +23,26 @@ class Look:
     points: float | None = None
     most_points: float | None = None
     url: str = ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of a job from what the roster says. `foreign` ones are not ours: they are named and left alone."""
+
+    kind: Literal["create", "update", "enable", "disable", "foreign"]
+    name: str
+
+
+class Jobs(Protocol):
+    """A course's jobs on a build server."""
+
+    def differences(self) -> list[Difference]:
+        """What is not as it should be. Raises InfrastructureError where the server does not answer."""
+        ...
+
+    def sync(self, tell: Callable[[Difference], None]) -> list[Difference]:
+        """Makes it so, one after the other; a call that fails leaves the rest for the next time."""
+        ...
 
 
 class Builds(Protocol):
