@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import socketserver
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,7 @@ import pytest
 import requests
 from frame.processes import Processes
 from support import real_openwhisk
-from support.embedded import wait_for
+from support.embedded import kill, wait_for
 from support.real_openwhisk import RealOpenWhisk, course
 from support.stages import new_run
 
@@ -139,6 +143,43 @@ def test_services_answer_on_the_ports_that_were_given(there: RealOpenWhisk, tmp_
             reach(servers, "two", services)
     finally:
         servers.stop()
+
+
+def test_a_killed_process_answers_on_the_same_ports_again(there: RealOpenWhisk, tmp_path: Path) -> None:
+    """Containers over there know no others."""
+    servers = OpenWhiskServers(run_there(tmp_path, there))
+    with echoing(tmp_path / "echo.sock") as socket_path:
+        try:
+            address = reach(servers, "one", [Service(name="s", socket=socket_path, port=1000)])["s"]
+            assert said(address, b"before") == b"before"
+            kill(servers.embedded)
+            again = OpenWhiskServers(servers.run)
+            assert again.embedded.ready.pid != servers.embedded.ready.pid
+            assert said(address, b"after") == b"after"
+        finally:
+            OpenWhiskServers(servers.run).stop()
+    host, port = address.split(":")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)), timeout=10)
+
+
+@contextmanager
+def echoing(path: Path) -> Iterator[Path]:
+    class Echo(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(self.request.recv(100))
+
+    with socketserver.ThreadingUnixStreamServer(str(path), Echo) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield path
+        server.shutdown()
+
+
+def said(address: str, text: bytes) -> bytes:
+    host, port = address.split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(text)
+        return connection.recv(100)
 
 
 def reach(servers: OpenWhiskServers, action: str, services: list[Service]) -> dict[str, str]:

@@ -48,6 +48,7 @@ def course_file(folder: Path, there: RealOpenWhisk, *, workers: int, **servers: 
     return path
 
 
+@pytest.mark.slow
 def test_with_a_minio_too_nothing_of_the_run_is_left_on_either(
     tmp_path: Path, processes: Processes, minio: MinioServer
 ) -> None:
@@ -87,6 +88,7 @@ def actions(there: RealOpenWhisk) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 def test_the_main_job_passes_on_an_openwhisk_elsewhere(tmp_path: Path, processes: Processes) -> None:
     """Four workers and a pool for three: the fourth waits where nobody sees it, and nobody waits for it."""
     code = EXAMPLES / "mnist_train"
