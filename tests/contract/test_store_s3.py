@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import requests
 from support.loops import BackgroundLoop
-from support.minio_server import MinioServer, minio_server, program
+from support.minio_server import MinioServer, minio_server, needed
 
+from pipeline.backends.store.external import ExternalStore, run_bucket
 from pipeline.backends.store.s3 import S3Bucket, connect
 from pipeline.data.put import put
 from pipeline.embedded.sockets import tcp_listener
@@ -36,19 +37,22 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def real_minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
-    if program() is None:
-        pytest.skip("no MinIO here: `go install github.com/minio/minio@latest` makes it possible")
+    needed()
     with minio_server(tmp_path_factory.mktemp("minio")) as server:
         yield server
 
 
-@pytest.fixture(params=["embedded", "minio"])
+@pytest.fixture(params=["embedded", "minio", "minio, run's key"])
 def bucket(request: pytest.FixtureRequest) -> S3Bucket:
     name = f"contract-{uuid.uuid4().hex[:12]}"
     if request.param == "embedded":
         return connect(request.getfixturevalue("embedded").endpoint, *KEYS, name)
     server: MinioServer = request.getfixturevalue("real_minio")
-    return connect(server.endpoint, server.access_key, server.secret_key, name)
+    if request.param == "minio":
+        return connect(server.endpoint, server.access_key, server.secret_key, name)
+    store = ExternalStore(server.place, server.course_key("contract"))
+    name = run_bucket("contract", name)
+    return store.bucket(name, signing=lambda valid_for: store.key_for(name, valid_for))
 
 
 @pytest.mark.parametrize("size", [0, 1, 300_000, 12_000_000])

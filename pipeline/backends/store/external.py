@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from datetime import timedelta
 from hashlib import sha256
@@ -130,4 +131,11 @@ def external_store(servers: Servers) -> ExternalStore:
         raise CourseError(f"{path} cannot be read: {error}", hint="check servers.store_auth_file") from None
     if not (access and colon and secret) or len(f"{access}:{secret}".split()) != 1:
         raise CourseError(f"{path} holds no key of a store", hint="one line, ACCESS:SECRET")
-    return ExternalStore(place_of(servers), Key(access, secret))
+    place = place_of(servers)
+    try:
+        ssl.create_default_context(cafile=place.ca_file)
+    except OSError as error:  # SSLError is one
+        raise CourseError(
+            f"{place.ca_file} holds no certificate: {error}", hint="check servers.store_ca_file"
+        ) from None
+    return ExternalStore(place, Key(access, secret))

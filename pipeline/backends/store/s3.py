@@ -124,6 +124,8 @@ class S3Bucket:
                 raise KeyError(key) from None
             raise InfrastructureError(f"{what}: {error.code}: {error.message}", hint=advice(error.code)) from error
         except urllib3.exceptions.HTTPError as error:
+            if isinstance(getattr(error, "reason", error), urllib3.exceptions.SSLError):
+                raise InfrastructureError(f"{what}: TLS failed: {error}", hint="check servers.store_ca_file") from error
             raise InfrastructureError(
                 f"{what}: no answer after {TRIES} tries ({type(error).__name__})", hint="is the store running?"
             ) from error
