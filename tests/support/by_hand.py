@@ -82,12 +82,12 @@ def file_server(processes: Processes, folder: Path) -> str:
     return start(processes, command, port)
 
 
-def serve(processes: Processes, folder: Path) -> tuple[subprocess.Popen[str], Path]:
+def serve(processes: Processes, folder: Path, *further: str) -> tuple[subprocess.Popen[str], Path]:
     """`pipeline serve` on free ports, once its ready file is there; the process and that file."""
     ready = folder / "servers.json"
     options = ["--port", "0", "--store-port", "0", "--state", str(folder / "state"), "--ready-file", str(ready)]
     process = processes.start(
-        [*PIPELINE, "serve", *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*PIPELINE, "serve", *options, *further], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     until(process, ready.exists)
     return process, ready
