@@ -14,7 +14,7 @@ from rich.console import Console
 
 from pipeline.backends.choose import choose_builds
 from pipeline.cli.output import output, styled
-from pipeline.embedded.processes import own_environment, own_module
+from pipeline.embedded.processes import bound_to_parent, own_environment, own_module
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.submissions.dispatcher import Dispatcher, Settings
 from pipeline.submissions.dispatching import dispatch, only_dispatcher
@@ -32,6 +32,7 @@ def serve_course(folder: Path, host: str, port: int, url: str | None, slots: int
     console = output()
     address = url or f"http://{host}:{port}"
     number = slots or max(1, (os.cpu_count() or 1) // 2)
+    course.closing_file.unlink(missing_ok=True)
     with only_dispatcher(course), pages(course, host, port, address):
         dispatcher = Dispatcher(course, Spool(course.spool), choose_builds(course, address), Settings(number))
         announce(console, course, address, number)
@@ -40,6 +41,8 @@ def serve_course(folder: Path, host: str, port: int, url: str | None, slots: int
         if running:
             console.print(styled(f"stopping {running} builds; they go on at the next start"))
         dispatcher.pause()
+        # pushers who follow are told, and their pushes end well, before the pages go
+        course.closing_file.touch()
 
 
 def announce(console: Console, course: CourseFolder, address: str, slots: int) -> None:
@@ -58,9 +61,10 @@ def pages(course: CourseFolder, host: str, port: int, url: str) -> Iterator[None
     """The process of the pages. Raises InfrastructureError where they do not answer."""
     refuse_taken(host, port)
     log_file = course.folder / "pages.log"
+    arguments = ["--host", host, "--port", str(port), "--url", url]
     with log_file.open("ab") as log:
         process = subprocess.Popen(
-            own_module("pipeline.web.server", str(course.folder), "--host", host, "--port", str(port), "--url", url),
+            bound_to_parent(own_module("pipeline.web.server", str(course.folder), *arguments)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -21,6 +21,7 @@ LOOK_S = 0.25
 MOST_S = 1800.0
 DISPATCHER_S = 10.0
 """So long a dispatcher may be away, being started anew say, before the pusher is let go."""
+CLOSING = "the server stops now; your submission is kept, and goes on when it starts again"
 NO_DISPATCHER = "kept; no dispatcher runs at present, and it will be graded when one does"
 LINE_BYTES = 64 * 1024
 # what Jenkins' timestamper writes before each line
@@ -85,6 +86,9 @@ def follow(
         if line and line != said:
             yield line
         said = line or said
+        if course.closing_file.exists():
+            yield CLOSING
+            return
         if said == NO_DISPATCHER and clock() > begun + DISPATCHER_S:
             return
         if clock() > begun + most_s:

@@ -37,6 +37,7 @@ def create_app(course: CourseFolder, builds: Builds, *, secure: bool = False) ->
         PERMANENT_SESSION_LIFETIME=timedelta(days=30),
         MAX_FORM_MEMORY_SIZE=FORM_BYTES,
     )
+    app.jinja_env.autoescape = True  # Flask goes by the ending .html, which ours do not have
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.register_blueprint(pages)
     app.register_blueprint(git)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,7 @@ STYLESHEET = Path(__file__).resolve().parents[2] / "templates" / "report.css"
 EVENTS_S = 600.0
 """After so long a stream of events ends; a browser opens the next by itself, at the line where it stood."""
 LOOK_S = 0.5
+LINE = re.compile(r"[0-9]{1,9}")
 REPORT_POLICY = "sandbox allow-same-origin; default-src 'none'; img-src 'self'; style-src 'self'"
 
 
@@ -149,9 +151,9 @@ def log(text: str) -> Response:
 @pages.get("/submissions/<text>/events")
 def events(text: str) -> Response:
     """New lines of the log as server-sent events; the last one says that it is over."""
-    entry = submission(text)
+    entry, after = submission(text), request.headers.get("Last-Event-ID", "")
     return Response(
-        lines_as_events(course(), spool(), entry.id, int(request.headers.get("Last-Event-ID", "0") or 0)),
+        lines_as_events(course(), spool(), entry.id, int(after) if LINE.fullmatch(after) else 0),
         mimetype="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
