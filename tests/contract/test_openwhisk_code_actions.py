@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 from frame.processes import Processes
-from support.code_images import SANDBOXES
+from support.action_sandboxes import SANDBOXES, sandbox_of
 from support.openwhisk import RUNNER, Server
 
 HELLO = """
@@ -35,17 +32,14 @@ def other(params):
 """
 
 
-@pytest.fixture(scope="module", params=["plain", *sorted(SANDBOXES)])
+@pytest.fixture(scope="module", params=["plain", *SANDBOXES])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     processes = Processes()
-    folder = Path(tempfile.mkdtemp(prefix="code-", dir="/tmp"))
-    folder.chmod(0o755)
-    sandbox = SANDBOXES[request.param](folder) if request.param in SANDBOXES else None
-    server = Server(processes, tmp_path_factory.mktemp("state"), {"python:3": RUNNER}, sandbox)
-    yield server
-    server.stop()
-    processes.end()
-    shutil.rmtree(folder)
+    with sandbox_of(request.param, request) as sandbox:
+        server = Server(processes, tmp_path_factory.mktemp("state"), {"python:3": RUNNER}, sandbox)
+        yield server
+        server.stop()
+        processes.end()
 
 
 def zipped(files: dict[str, str]) -> str:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from frame.processes import Processes
-from support.code_images import SANDBOXES
+from support.action_sandboxes import SANDBOXES, sandbox_of
 from support.openwhisk import IMAGES, Server
 
 HOG = (
@@ -30,16 +27,14 @@ REAL_ONE_LATE_S = 10.0
 """The recorded server answers a crash after 12 s."""
 
 
-@pytest.fixture(scope="module", params=sorted(SANDBOXES))
+@pytest.fixture(scope="module", params=SANDBOXES)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     processes = Processes()
-    folder = Path(tempfile.mkdtemp(prefix="code-", dir="/tmp"))
-    folder.chmod(0o755)
-    server = Server(processes, tmp_path_factory.mktemp("state"), IMAGES, SANDBOXES[request.param](folder))
-    yield server
-    server.stop()
-    processes.end()
-    shutil.rmtree(folder)
+    with sandbox_of(request.param, request) as sandbox:
+        server = Server(processes, tmp_path_factory.mktemp("state"), IMAGES, sandbox)
+        yield server
+        server.stop()
+        processes.end()
 
 
 def create(server: Server, code: str, **limits: int) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import requests
 from frame.processes import Processes
-from support.openwhisk import Server
+from support.action_sandboxes import probes
+from support.openwhisk import Sandbox, Server
 from support.recordings import AUTH, PROBE_COMMAND, notes
 
 PROBES = {"probe:1": PROBE_COMMAND, "python:3": PROBE_COMMAND}
@@ -31,13 +32,19 @@ ENVELOPES = {
 Start = Callable[..., Server]
 
 
+@pytest.fixture(scope="module", params=["plain", "docker"])
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox | None]:
+    with probes(request.param, request) as found:
+        yield found
+
+
 @pytest.fixture
-def start(tmp_path: Path, processes: Processes) -> Iterator[Start]:
+def start(tmp_path: Path, processes: Processes, sandbox: Sandbox | None) -> Iterator[Start]:
     """A server whose action is the one that was recorded: `start(pool_mb=512)`."""
     started: list[Server] = []
 
     def begin(**settings: Any) -> Server:
-        started.append(Server(processes, tmp_path / f"state-{len(started)}", PROBES, **settings))
+        started.append(Server(processes, tmp_path / f"state-{len(started)}", PROBES, sandbox, **settings))
         return started[-1]
 
     yield begin

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from frame.processes import Processes
-from support.openwhisk import Server
+from support.action_sandboxes import probes
+from support.openwhisk import Sandbox, Server
 from support.recordings import FILES, PROBE_COMMAND, exchanges
 from support.replaying import Difference, Replay
 
@@ -17,8 +18,9 @@ MOST_DIFFERENCES = 25
 COMPARED = 570
 
 
-def replayed(processes: Processes, state: Path, name: str) -> tuple[list[Difference], int]:
-    server = Server(processes, state, {"probe:1": PROBE_COMMAND, "python:3": PROBE_COMMAND}, pool_mb=4096)
+def replayed(processes: Processes, state: Path, sandbox: Sandbox | None, name: str) -> tuple[list[Difference], int]:
+    images = {"probe:1": PROBE_COMMAND, "python:3": PROBE_COMMAND}
+    server = Server(processes, state, images, sandbox, pool_mb=4096)
     replay = Replay(server.apihost, server.auth)
     found = list(replay.differences(exchanges(name)))
     server.stop()
@@ -26,11 +28,14 @@ def replayed(processes: Processes, state: Path, name: str) -> tuple[list[Differe
 
 
 @pytest.mark.slow
-def test_only_the_listed_exchanges_differ(tmp_path: Path, processes: Processes) -> None:
-    with ThreadPoolExecutor(len(FILES)) as pool:
-        results = list(pool.map(lambda name: replayed(processes, tmp_path / name, name), FILES))
+@pytest.mark.parametrize("containers", ["plain", "docker"])
+def test_only_the_listed_exchanges_differ(
+    tmp_path: Path, processes: Processes, request: pytest.FixtureRequest, containers: str
+) -> None:
+    with probes(containers, request) as sandbox, ThreadPoolExecutor(len(FILES)) as pool:
+        results = list(pool.map(lambda name: replayed(processes, tmp_path / name, sandbox, name), FILES))
     differing = {one.name: one.how for found, _ in results for one in found}
-    listed = {one["name"] for one in LISTED}
+    listed = {one["name"] for one in LISTED if one.get("containers", containers) == containers}
     by_timing = {one["name"] for one in LISTED if one.get("timing")}
     assert {name: how for name, how in differing.items() if name not in listed} == {}
     assert listed - by_timing - differing.keys() == set(), "listed as different, but the same"

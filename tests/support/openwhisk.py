@@ -29,10 +29,10 @@ IMAGES: Mapping[str, Sequence[str]] = {"action:1": ACTION, "python:3": ACTION}
 
 @dataclass(frozen=True)
 class Sandbox:
-    """What actions run in, instead of plain processes: its name, and manifests of images as JSON."""
+    """What actions run in, instead of plain processes: its name, and manifests of references as JSON."""
 
     name: str
-    manifests: Sequence[dict[str, Any]]
+    manifests: Mapping[str, dict[str, Any]]
 
 
 class Server:

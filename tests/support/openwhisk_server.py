@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.embedded.contract import read_manifest
+from pipeline.embedded.docker.maker import DockerMaker
 from pipeline.embedded.makers import Makers
 from pipeline.embedded.openwhisk.containers import ContainerMaker
 from pipeline.embedded.openwhisk.server import OpenWhisk
 from pipeline.embedded.openwhisk.settings import Keep, Settings
-from pipeline.embedded.settings import write_private
+from pipeline.embedded.settings import EmbeddedSettings, write_private
 from pipeline.embedded.state import State
 from pipeline.settings import Sandbox
 from support.plain_maker import PlainMaker
@@ -41,11 +42,17 @@ async def maker_of(config: dict[str, Any], folder: Path) -> AsyncIterator[Contai
         return
     state = State(folder)
     state.create()
-    for manifest in config["manifests"]:
-        image = read_manifest(json.dumps(manifest))
-        write_private(state.image_file(image.reference), image)
+    for reference, manifest in config["manifests"].items():
+        write_private(state.image_file(reference), read_manifest(json.dumps(manifest)))
+    if config["sandbox"] == "docker":
+        docker = DockerMaker(state, EmbeddedSettings(pool_mb=config["settings"].get("pool_mb"), containers=60))
+        try:
+            yield docker
+        finally:
+            await docker.close()
+        return
     sockets = Path(tempfile.mkdtemp(prefix="ow-", dir="/tmp"))
-    makers = Makers(state, sockets, Sandbox(config["sandbox"]))
+    makers = Makers(state, sockets, EmbeddedSettings(sandbox=Sandbox(config["sandbox"])))
     try:
         yield makers.maker
     finally:
