@@ -13,7 +13,7 @@ from frame.processes import Processes, end_leftovers
 from frame.skips import Skips, read_allowed
 from frame.suites import Times, place, suite_of
 
-pytest_plugins = ["support.docker"]
+pytest_plugins = ["support.docker", "support.both_sandboxes"]
 # carried by every process that descends from this session
 MARKER, SESSION = "ML_SUBMISSION_TEST_SESSION", uuid.uuid4().hex
 STRICT = os.environ.get("PIPELINE_SKIPS") == "strict"

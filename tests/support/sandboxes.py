@@ -18,7 +18,14 @@ import psutil
 
 import runner
 from pipeline.embedded.contract import ProcessImage, Usage
-from pipeline.embedded.openwhisk.containers import ContainerSpec, ExitState, NoReplyError, NoReplyInTimeError
+from pipeline.embedded.openwhisk.containers import (
+    Container,
+    ContainerMaker,
+    ContainerSpec,
+    ExitState,
+    NoReplyError,
+    NoReplyInTimeError,
+)
 from pipeline.embedded.sandbox.cgroups import parents
 from pipeline.embedded.sandbox.container import ProcessContainer
 from pipeline.embedded.sandbox.maker import ProcessMaker
@@ -39,8 +46,49 @@ class Ran:
     logs: tuple[str, ...]
 
 
-class Sandbox:
-    """A maker in a short folder of its own that every user may pass."""
+class CodeActions:
+    """Containers of the kind `python:3`, in whichever sandbox; the maker is a subclass's."""
+
+    maker: ContainerMaker
+
+    async def create(self, name: str = "one", *, action: str = "action", memory_mb: int = 128) -> Container:
+        spec = ContainerSpec(f"test-{name}", "guest", action, "0.0.1", memory_mb, kind="python:3")
+        return await self.maker.create(spec)
+
+    async def initialised(self, code: str, name: str = "one", **options: Any) -> Container:
+        container = await self.create(name, **options)
+        container.begin("activation", LOGS_BYTES)
+        body = json.dumps({"value": {"name": "action", "main": "main", "binary": False, "code": code}}).encode()
+        reply = await container.request("/init", body, timeout_s=WAIT_S, reply_limit=10**6)
+        assert reply.status == 200, reply.body
+        return container
+
+    async def run(self, code: str, *, timeout_s: float = WAIT_S, value: Any = None, **options: Any) -> Ran:
+        """One activation of `main` in a container of its own, and its end."""
+        container = await self.initialised(code, **options)
+        result, late = None, False
+        try:
+            body = json.dumps({"value": value or {}}).encode()
+            reply = await container.request("/run", body, timeout_s=timeout_s, reply_limit=10**6)
+            result = json.loads(reply.body)
+            ended = await container.exited()
+        except NoReplyError:
+            ended = await container.exited(ENDED_S)
+        except NoReplyInTimeError:
+            late, ended = True, None
+        usage = await container.usage()
+        await container.stop()
+        return Ran(result, late, ended, usage, tuple(str(line) for line in await container.logs(ENDED_S)))
+
+    async def nothing_left(self) -> None:
+        """Closes the maker, and looks for what its containers have left."""
+        raise NotImplementedError
+
+
+class Sandbox(CodeActions):
+    """A maker of the process sandbox in a short folder of its own that every user may pass."""
+
+    maker: ProcessMaker
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -62,41 +110,23 @@ class Sandbox:
         )
         self.maker = ProcessMaker(self.manifest, folder / "sockets", lambda pid, name: self.noted.append((pid, name)))
 
-    def manifest(self, _: str) -> Path:
+    def manifest(self, reference: str) -> Path:
+        if reference != self.image.reference:
+            return self.folder / "no-such-image.json"
         path = self.folder / "image.json"
         path.write_text(self.image.model_dump_json())
         return path
 
     async def create(self, name: str = "one", *, action: str = "action", memory_mb: int = 128) -> ProcessContainer:
-        spec = ContainerSpec(f"test-{name}", "guest", action, "0.0.1", memory_mb, kind="python:3")
-        container = await self.maker.create(spec)
+        container = await super().create(name, action=action, memory_mb=memory_mb)
+        assert isinstance(container, ProcessContainer)
         self.users |= self.maker.users
         return container
 
     async def initialised(self, code: str, name: str = "one", **options: Any) -> ProcessContainer:
-        container = await self.create(name, **options)
-        container.begin("activation", LOGS_BYTES)
-        body = json.dumps({"value": {"name": "action", "main": "main", "binary": False, "code": code}}).encode()
-        reply = await container.request("/init", body, timeout_s=WAIT_S, reply_limit=10**6)
-        assert reply.status == 200, reply.body
+        container = await super().initialised(code, name, **options)
+        assert isinstance(container, ProcessContainer)
         return container
-
-    async def run(self, code: str, *, timeout_s: float = WAIT_S, **options: Any) -> Ran:
-        """One activation of `main` in a container of its own, and its end."""
-        container = await self.initialised(code, **options)
-        result, late = None, False
-        try:
-            body = json.dumps({"value": options.get("value", {})}).encode()
-            reply = await container.request("/run", body, timeout_s=timeout_s, reply_limit=10**6)
-            result = json.loads(reply.body)
-            ended = await container.exited()
-        except NoReplyError:
-            ended = await container.exited(ENDED_S)
-        except NoReplyInTimeError:
-            late, ended = True, None
-        usage = await container.usage()
-        await container.stop()
-        return Ran(result, late, ended, usage, tuple(str(line) for line in await container.logs(ENDED_S)))
 
     async def nothing_left(self) -> None:
         """No process of a user that containers had, no socket, no control group, no stage."""

@@ -18,6 +18,8 @@ from pipeline.embedded.openwhisk.containers import NoContainerError, NoImageErro
 from pipeline.errors import CourseError
 
 LOCAL = "localhost"
+UNKNOWN = ("not found", "unknown", "does not exist")
+"""What a registry says of an image that it does not have; all else of the course's own is no submission's fault."""
 
 
 @dataclass(frozen=True)
@@ -110,14 +112,16 @@ class Images:
 
     async def pulled(self, reference: str) -> None:
         """The key goes to the registry that it is for, and to no other."""
+        ours = self.registry is not None and self.registry.host == registry_of(reference)
         try:
-            ours = self.registry is not None and self.registry.host == registry_of(reference)
             key = self.registry.credentials() if ours and self.registry is not None else None
             failed = await self.engine.do(pull, self.engine.api, reference, key)
         except docker.errors.APIError as error:
             failed = said(error)
         except (*ENGINE_ERRORS, CourseError) as error:
             raise NoContainerError(f"{reference} could not be pulled: {said(error)}") from error
+        if failed and ours and not any(sign in failed.lower() for sign in UNKNOWN):
+            raise NoContainerError(f"{reference} could not be pulled from the course's registry: {failed}")
         if failed:
             raise NoImageError(f"{reference} could not be pulled: {failed}")
 

@@ -1,19 +1,16 @@
-"""Student code that takes more than its share, in the process sandbox: the limit it met, and nothing left of it."""
+"""Student code that takes more than its share, in either sandbox: the limit it met, and nothing left of it."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 
 import pytest
-from support.sandboxes import LOGS_BYTES, Ran, Sandbox, in_sandbox, ran
+from support.both_sandboxes import InEither
+from support.sandboxes import LOGS_BYTES, CodeActions, Ran
 
-from pipeline.embedded.sandbox.probe import probe
-from pipeline.settings import Isolation
-
-pytestmark = pytest.mark.skipif(
-    probe().isolation is not Isolation.NAMESPACES, reason="bubblewrap does not work here, so there are no namespaces"
-)
+Runs = Callable[..., Ran]
 
 FORK_BOMB = """
 import os, time
@@ -141,38 +138,38 @@ def assert_killed_for(found: Ran, limit: str) -> None:
     assert (found.result, found.ended.killed_for, found.usage.killed_for) == (None, limit, limit)
 
 
-def test_a_fork_bomb_meets_the_limit_of_processes() -> None:
+def test_a_fork_bomb_meets_the_limit_of_processes(ran: Runs) -> None:
     assert_killed_for(ran(FORK_BOMB), "processes")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="threads are counted by control groups, which need root")
-def test_a_thread_bomb_does_too() -> None:
+def test_a_thread_bomb_does_too(ran: Runs) -> None:
     assert_killed_for(ran(THREAD_BOMB), "processes")
 
 
-def test_memory_beyond_the_limit_ends_the_container() -> None:
+def test_memory_beyond_the_limit_ends_the_container(ran: Runs) -> None:
     found = ran(MEMORY_HOG)
     assert_killed_for(found, "memory")
     assert found.usage.peak_memory_mb > 60
 
 
-def test_a_child_that_is_killed_for_memory_is_not_hidden_by_a_parent_that_answers() -> None:
+def test_a_child_that_is_killed_for_memory_is_not_hidden_by_a_parent_that_answers(ran: Runs) -> None:
     found = ran(CHILD_HOG)
     assert found.usage.killed_for == "memory", found
 
 
-def test_the_memory_of_all_children_counts_together() -> None:
+def test_the_memory_of_all_children_counts_together(ran: Runs) -> None:
     assert_killed_for(ran(SIX_CHILDREN), "memory")
 
 
-def test_memory_that_children_share_with_their_parent_counts_once() -> None:
+def test_memory_that_children_share_with_their_parent_counts_once(ran: Runs) -> None:
     found = ran(SHARED_BY_FORK)
     assert found.result == {"ok": True}, found
     assert 60 < found.usage.peak_memory_mb < 128
     assert found.usage.processes >= 5
 
 
-def test_tmp_is_small_and_not_the_host_s_disk() -> None:
+def test_tmp_is_small_and_not_the_host_s_disk(ran: Runs) -> None:
     before = shutil.disk_usage("/tmp").free
     found = ran(FILLS_TMP)
     assert found.result["errno"] == "ENOSPC"
@@ -181,28 +178,28 @@ def test_tmp_is_small_and_not_the_host_s_disk() -> None:
     assert shutil.disk_usage("/tmp").free > before - 32 * 2**20
 
 
-def test_files_in_tmp_and_shared_memory_count_as_memory() -> None:
+def test_files_in_tmp_and_shared_memory_count_as_memory(ran: Runs) -> None:
     assert_killed_for(ran(FILLS_BOTH), "memory")
 
 
-def test_endless_output_is_cut_and_costs_no_memory() -> None:
+def test_endless_output_is_cut_and_costs_no_memory(ran: Runs) -> None:
     found = ran(ENDLESS_OUTPUT, timeout_s=2.0)
     assert found.late
     assert sum(map(len, found.logs)) < 3 * LOGS_BYTES
     assert "bytes were dropped" in found.logs[-1]
 
 
-def test_who_ignores_signals_is_ended_all_the_same() -> None:
+def test_who_ignores_signals_is_ended_all_the_same(ran: Runs) -> None:
     assert ran(DEAF, timeout_s=1.0).late
 
 
-def test_a_daemon_is_ended_with_its_container() -> None:
+def test_a_daemon_is_ended_with_its_container(ran: Runs) -> None:
     assert ran(DAEMON).result == {"ok": True}
 
 
-def test_an_activation_is_charged_what_it_used_and_no_more() -> None:
-    async def steps(sandbox: Sandbox) -> None:
-        container = await sandbox.initialised(SETS_ASIDE)
+def test_an_activation_is_charged_what_it_used_and_no_more(in_either: InEither) -> None:
+    async def steps(made: CodeActions) -> None:
+        container = await made.initialised(SETS_ASIDE)
         await container.request("/run", b'{"value":{}}', timeout_s=60, reply_limit=1000)
         first = await container.usage()
         container.begin("second", LOGS_BYTES)
@@ -214,4 +211,4 @@ def test_an_activation_is_charged_what_it_used_and_no_more() -> None:
         assert second.cpu_s < first.cpu_s
         assert second.peak_memory_mb < first.peak_memory_mb
 
-    in_sandbox(steps)
+    in_either(steps)
