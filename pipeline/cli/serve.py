@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.built import built_by
 from pipeline.cli.output import output, styled
 from pipeline.embedded.client import Embedded, attach, start, write_shared
 from pipeline.embedded.contract import CODE_IMAGE
@@ -46,6 +47,10 @@ def serve(
         list[str] | None,
         typer.Option(help="what actions may reach beside the two; repeat it", metavar="HOST:PORT", show_default=False),
     ] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(help="a run whose image `--docker` may name; repeat it", metavar="RUN", show_default=False),
+    ] = None,
     course: Annotated[
         Path | None, typer.Option(help="a course's folder: grade what is pushed to it, show its pages", metavar="DIR")
     ] = None,
@@ -70,6 +75,7 @@ def serve(
         with stop_asked() as stopping:
             serve_course(course, host, pages_port, url, slots, stopping)
         return
+    built = built_by(image or [], sandbox)
     settings = EmbeddedSettings(
         sandbox=sandbox,
         openwhisk_port=port,
@@ -82,19 +88,21 @@ def serve(
         guest=True,
         reach=read_reach(reach or []),
         idle_s=ORPHANED_S,
+        **built.registry,
     )
     if attach(state / "ready.json") is not None:
         raise UsageError(
             f"servers run in {state} already",
             hint="stop them, or name another --state; those whose `pipeline serve` was killed end within a minute",
         )
-    image = runtime_image(CODE_IMAGE, sandbox)
+    images = [runtime_image(CODE_IMAGE, sandbox), *built.images]
     forget(ready_file)
     with stop_asked() as stopping:
         servers = start(state, settings)
         try:
-            servers.install(image)
-            announce(servers, ready_file)
+            for one in images:
+                servers.install(one)
+            announce(servers, ready_file, [one.reference for one in built.images])
             wait(servers, stopping)
         finally:
             servers.stop()
@@ -135,7 +143,7 @@ def stop_asked() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def announce(servers: Embedded, ready_file: Path | None) -> None:
+def announce(servers: Embedded, ready_file: Path | None, images: Sequence[str]) -> None:
     """Says where the servers are. Keys go into the file alone: a terminal's text is copied about."""
     console = output()
     console.print(styled(f"OpenWhisk  {servers.apihost}"))
@@ -146,6 +154,8 @@ def announce(servers: Embedded, ready_file: Path | None) -> None:
     )
     for name, address in servers.ready.inside.items():
         console.print(styled(f"inside     {name}: {address}"))
+    for reference in images:
+        console.print(styled(f"image      {reference}"))
     if ready_file is not None:
         try:
             write_shared(ready_file, servers.ready)
