@@ -29,6 +29,8 @@ from pipeline.embedded.settings import EmbeddedSettings
 from pipeline.embedded.state import State
 from pipeline.run import Run
 
+LEAST_CONTAINERS, SPARE_CONTAINERS = 12, 4
+
 
 class EmbeddedServers:
     """Implements `pipeline.backends.servers.Servers` for one run; its state lies in the run's private folder."""
@@ -54,8 +56,17 @@ class EmbeddedServers:
             pool_mb=servers.pool_mb,
             prewarmed=servers.prewarmed,
             prewarmed_mb=servers.prewarmed_mb,
+            networks=servers.networks,
+            containers=self.containers(),
+            registry=servers.registry,
+            registry_auth_file=servers.registry_auth_file,
             store=self.stores.outside,
         )
+
+    def containers(self) -> int:
+        """At a time: the workers, and what predicts or ends meanwhile."""
+        checked = self.run.record.checked
+        return max(LEAST_CONTAINERS, checked.job.workers + SPARE_CONTAINERS if checked else 0)
 
     @cached_property
     def _functions(self) -> Functions:
