@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ import pytest
 import requests
 from frame.processes import Processes
 from minio import Minio
+from support.embedded import wait_for
 from support.minio_server import MinioServer
 from support.real_openwhisk import RealOpenWhisk, start
-from support.runs import COURSE, EXAMPLES
+from support.runs import COURSE, EXAMPLES, command
 
 from pipeline import flow
 from pipeline.backends import Backends
@@ -20,6 +23,7 @@ from pipeline.backends.images.process import ProcessImages
 from pipeline.backends.servers.openwhisk import OpenWhiskServers
 from pipeline.beginning import new_record
 from pipeline.course import cache_folder
+from pipeline.embedded.client import attach
 from pipeline.errors import Outcome
 from pipeline.listener import Silent
 from pipeline.result import Result
@@ -49,28 +53,50 @@ def course_file(folder: Path, there: RealOpenWhisk, *, workers: int, **servers: 
 
 
 @pytest.mark.slow
-def test_with_a_minio_too_nothing_of_the_run_is_left_on_either(
+def test_on_pipeline_serve_and_a_minio_nothing_of_the_run_is_left_on_either(
     tmp_path: Path, processes: Processes, minio: MinioServer
 ) -> None:
-    code = EXAMPLES / "mnist_train"
-    there = start(processes, tmp_path / "there", code=code, pool_mb=2048)
+    """Served with the standalone's limits; containers in the sandbox reach the ports that staff let through."""
+    state, ports = tmp_path / "there", range(31700, 31710)
+    api = served(processes, tmp_path, state, [f"127.0.0.1:{port}" for port in ports])
     keys = tmp_path / "store-keys"
     keys.write_text(f"{minio.access_key}:{minio.secret_key}\n")
-    endpoint = {"store_endpoint": f"http://{minio.endpoint}", "store_auth_file": str(keys)}
-    course = course_file(tmp_path, there, workers=2, apihost=there.http, ports="31700-31709", **endpoint)
+    elsewhere = {"store_endpoint": f"http://{minio.endpoint}", "store_auth_file": str(keys)}
+    elsewhere |= {"apihost": api.http, "ports": f"{ports[0]}-{ports[-1]}"}
+    course = course_file(tmp_path, api, workers=2, **elsewhere)
 
-    run, outcome, notes = run_there(tmp_path / "run", course)
+    class InstalledThere(OpenWhiskServers):
+        def install(self, image: Any) -> None:
+            there = attach(state / "ready.json")
+            assert there is not None
+            there.install(image)
+
+    run, outcome, notes = run_there(tmp_path / "run", course, InstalledThere)
 
     assert outcome is Outcome.PASSED, (run.record.reason, notes, run.record.faults)
     left = Minio(minio.endpoint, minio.access_key, minio.secret_key, secure=False).list_buckets()
     assert [one.name for one in left if run.record.run in one.name] == []
-    assert actions(there) == []
+    assert actions(api) == []
 
 
-def run_there(folder: Path, course: Path) -> tuple[Run, Outcome, list[str]]:
+def served(processes: Processes, folder: Path, state: Path, reach: list[str]) -> RealOpenWhisk:
+    ready = folder / "ready.json"
+    limits = ["--per-minute", "60", "--concurrent", "30", "--pool-mb", "1536"]
+    options = [*("--state", state), *("--ready-file", ready), "--port", "0", "--store-port", "0", *limits]
+    for one in reach:
+        options += ["--reach", one]
+    process = processes.start(command("serve", "--sandbox", "process", *options), stdout=subprocess.DEVNULL)
+    wait_for(ready.exists, "pipeline serve answers")
+    told = json.loads(ready.read_text())["openwhisk"]
+    return RealOpenWhisk(process, told["apihost"], "", told["auth"], folder)
+
+
+def run_there(
+    folder: Path, course: Path, servers: type[OpenWhiskServers] = FoldersAreThere
+) -> tuple[Run, Outcome, list[str]]:
     run = Run.create(folder, new_record(Request(source=str(EXAMPLES / "mnist_train"), course_file=course)))
     listener = Notes()
-    backends = Backends(images=ProcessImages(cache_folder(run.record.course)), servers=FoldersAreThere(run))
+    backends = Backends(images=ProcessImages(cache_folder(run.record.course)), servers=servers(run))
     return run, flow.walk(run, backends, listener), listener.notes
 
 

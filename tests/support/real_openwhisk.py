@@ -37,7 +37,7 @@ STANDALONE = {"invocations_per_minute": 60, "concurrent_invocations": 30}
 class RealOpenWhisk:
     """A running one. `certificate` is its own authority's."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[Any]
     http: str
     https: str
     auth: str
