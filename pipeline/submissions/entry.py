@@ -56,6 +56,7 @@ class Entry(BaseModel):
     arrived: AwareDatetime = Field(description="when the repository's reference moved, by its reflog")
     priority: Priority = Priority.PUSH
     regrade_of: str = Field(default="", description="the id of the submission that is graded again")
+    applied: AwareDatetime | None = Field(default=None, description="when staff let a regrade count")
     state: State = State.WAITING
     reason: str = Field(default="", description="why it waits, was parked, refused")
     superseded_by: str = ""

@@ -76,6 +76,16 @@ class Spool:
             (self.over_folder / f"{submission}.json").unlink(missing_ok=True)
             return changed
 
+    def amend(self, submission: str, change: Callable[[Entry], Entry]) -> Entry:
+        """Replaces an entry that is over. Raises UsageError where there is none such."""
+        with self.locked():
+            entry = read(self.over_folder / f"{checked_id(submission)}.json")
+            if entry is None:
+                raise UsageError(f"submission {submission} is not over", hint="`pipeline queue` shows how it stands")
+            changed = change(entry)
+            self.write(self.over_folder, changed)
+            return changed
+
     def active(self) -> list[Entry]:
         """Those that are not over, the earliest first."""
         entries = list(read_all(self.active_folder))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.errors import UsageError
 from pipeline.files import write_text
-from pipeline.submissions.entry import Entry, Priority, State, now, submission_id
+from pipeline.submissions.entry import Entry, State, now
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.members import add_member
 from pipeline.submissions.repositories import make_repository
@@ -69,15 +69,3 @@ def drop(spool: Spool, text: str, why: str) -> Entry:
     if dropped is None:
         raise UsageError(f"submission {entry.short} is over already: {entry.state}")
     return entry
-
-
-def waiting_regrade(entry: Entry, number: int) -> Entry:
-    """A copy that is graded again, after all pushes. `number` tells regrades of one submission apart."""
-    return Entry(
-        id=submission_id("regrade", entry.id, str(number), entry.new),
-        regrade_of=entry.id,
-        priority=Priority.REGRADE,
-        attempt=entry.attempt,
-        **{key: getattr(entry, key) for key in ("course", "assignment", "student", "repository", "ref", "old", "new")},
-        arrived=entry.arrived,
-    )

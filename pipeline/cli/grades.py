@@ -1,0 +1,89 @@
+"""`pipeline grades` and `pipeline regrade`: what counts, and grading again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.output import output, styled, write
+from pipeline.errors import UsageError
+from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.grades import as_csv
+from pipeline.submissions.grades import grades as counted
+from pipeline.submissions.regrades import apply as let_count
+from pipeline.submissions.regrades import differences, regrade
+from pipeline.submissions.regrades import discard as let_go
+from pipeline.submissions.spool import Spool
+
+app = typer.Typer(no_args_is_help=True, help="Grade again what was graded; nothing counts before it is applied.")
+Folder = Annotated[Path, typer.Argument(help="the course's folder", metavar="DIR", show_default=False)]
+
+
+def grades(
+    folder: Folder, csv: Annotated[bool, typer.Option("--csv", help="print CSV for a spreadsheet")] = False
+) -> None:
+    """Print what counts for each student and assignment: the best or the last submission, as the assignment says."""
+    course = CourseFolder.open(folder)
+    rows = counted(Spool(course.spool).over(), course.course())
+    if csv:
+        write(as_csv(rows))
+        return
+    for row in rows:
+        points = "-" if row.graded.points is None else f"{row.graded.points:g} of {row.graded.most_points or 0:g}"
+        late = f", {row.late_days} days late" if row.late_days else ""
+        attempts = f"{row.attempts} attempts"
+        output().print(styled(f"{row.student:<24} {row.assignment:<24} {points:<12} {attempts}{late}"))
+    if not rows:
+        output().print(styled("nothing was graded yet"))
+
+
+@app.command("start", short_help="grade an assignment again")
+def start(
+    folder: Folder,
+    assignment: Annotated[str, typer.Argument(help="the assignment", metavar="ASSIGNMENT", show_default=False)],
+    students: Annotated[
+        list[str] | None, typer.Option("--student", help="only of this student; may be given again", metavar="NAME")
+    ] = None,
+) -> None:
+    """Put what was graded into the queue again, after all pushes. Attempts and arrivals stay as they were."""
+    course = CourseFolder.open(folder)
+    if course.course().assignment(assignment) is None:
+        raise UsageError(f"the course has no assignment {assignment!r}", hint="`pipeline course list` names them")
+    added = regrade(Spool(course.spool), assignment, students or ())
+    output().print(styled(f"{len(added)} submissions are graded again; then `pipeline regrade show {folder}`"))
+
+
+@app.command("show", short_help="what a regrade would change")
+def show(folder: Folder) -> None:
+    """Print each submission whose grade a regrade would change; nothing is changed by this."""
+    course = CourseFolder.open(folder)
+    spool = Spool(course.spool)
+    found = differences(course, spool)
+    running = sum(one.regrade_of != "" for one in spool.active())
+    for one in found:
+        if one.is_one:
+            noted = f" ({', '.join(one.notes)})" if one.notes else ""
+            before, after = (said(entry.points, entry.outcome) for entry in (one.before, one.after))
+            output().print(styled(f"{one.before.student:<24} {one.before.short}  {before} -> {after}{noted}"))
+    changed = sum(one.is_one for one in found)
+    output().print(styled(f"{changed} of {len(found)} regrades would change a grade; {running} are not done yet"))
+
+
+def said(points: float | None, outcome: object) -> str:
+    return str(outcome) if points is None else f"{outcome} {points:g}"
+
+
+@app.command("apply", short_help="let a regrade count")
+def apply(folder: Folder) -> None:
+    """Let every regrade that has ended count from now on."""
+    done = let_count(Spool(CourseFolder.open(folder).spool))
+    output().print(styled(f"{len(done)} regrades count now"))
+
+
+@app.command("discard", short_help="forget a regrade")
+def discard(folder: Folder) -> None:
+    """Forget every regrade that was not applied; the grades stay as they are."""
+    done = let_go(Spool(CourseFolder.open(folder).spool))
+    output().print(styled(f"{len(done)} regrades are discarded"))
