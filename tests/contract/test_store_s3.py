@@ -42,17 +42,27 @@ def real_minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer
         yield server
 
 
-@pytest.fixture(params=["embedded", "minio", "minio, run's key"])
+@pytest.fixture(params=["embedded", "minio"])
 def bucket(request: pytest.FixtureRequest) -> S3Bucket:
+    return made(str(request.param), request)
+
+
+@pytest.fixture(params=["embedded", "minio", "minio, run's key"])
+def signing(request: pytest.FixtureRequest) -> S3Bucket:
+    """A bucket, the URLs of which are signed with its own key, or with a temporary one."""
+    return made(str(request.param), request)
+
+
+def made(store: str, request: pytest.FixtureRequest) -> S3Bucket:
     name = f"contract-{uuid.uuid4().hex[:12]}"
-    if request.param == "embedded":
+    if store == "embedded":
         return connect(request.getfixturevalue("embedded").endpoint, *KEYS, name)
     server: MinioServer = request.getfixturevalue("real_minio")
-    if request.param == "minio":
+    if store == "minio":
         return connect(server.endpoint, server.access_key, server.secret_key, name)
-    store = ExternalStore(server.place, server.course_key("contract"))
+    course = ExternalStore(server.place, server.course_key("contract"))
     name = run_bucket("contract", name)
-    return store.bucket(name, signing=lambda valid_for: store.key_for(name, valid_for))
+    return course.bucket(name, signing=lambda valid_for: course.key_for(name, valid_for))
 
 
 @pytest.mark.parametrize("size", [0, 1, 300_000, 12_000_000])
@@ -106,28 +116,28 @@ def test_more_keys_than_one_answer_lists(bucket: S3Bucket) -> None:
     assert len(bucket.keys("n/")) == 1005
 
 
-def test_signed_urls_open_one_object_for_one_method(bucket: S3Bucket) -> None:
-    bucket.put("inputs", b"pictures")
-    get, answer = bucket.url("inputs", valid_for=HOUR), bucket.url("answer", method="PUT", valid_for=HOUR)
+def test_signed_urls_open_one_object_for_one_method(signing: S3Bucket) -> None:
+    signing.put("inputs", b"pictures")
+    get, answer = signing.url("inputs", valid_for=HOUR), signing.url("answer", method="PUT", valid_for=HOUR)
     assert requests.get(get, timeout=30).content == b"pictures"
     assert requests.put(answer, data=b"classes", timeout=30).status_code == 200
-    assert bucket.get("answer", at_most=100) == b"classes"
+    assert signing.get("answer", at_most=100) == b"classes"
     assert requests.put(get, data=b"x", timeout=30).status_code == 403
     assert requests.get(get.replace("inputs", "answer"), timeout=30).status_code == 403
 
 
-def test_an_url_for_another_address_is_signed_for_that_one_without_asking(bucket: S3Bucket) -> None:
-    bucket.put("a", b"seen from inside")
-    url = bucket.url("a", valid_for=HOUR, address="127.0.0.1:9")
-    assert url.startswith(f"http://127.0.0.1:9/{bucket.name}/a?")
-    through = url.replace("127.0.0.1:9", bucket.endpoint)
+def test_an_url_for_another_address_is_signed_for_that_one_without_asking(signing: S3Bucket) -> None:
+    signing.put("a", b"seen from inside")
+    url = signing.url("a", valid_for=HOUR, address="127.0.0.1:9")
+    assert url.startswith(f"http://127.0.0.1:9/{signing.name}/a?")
+    through = url.replace("127.0.0.1:9", signing.endpoint)
     assert requests.get(through, timeout=30).status_code == 403
     assert requests.get(through, headers={"Host": "127.0.0.1:9"}, timeout=30).content == b"seen from inside"
 
 
-def test_an_expired_url_opens_nothing(bucket: S3Bucket) -> None:
-    bucket.put("a", b"1")
-    url = bucket.url("a", valid_for=timedelta(seconds=1))
+def test_an_expired_url_opens_nothing(signing: S3Bucket) -> None:
+    signing.put("a", b"1")
+    url = signing.url("a", valid_for=timedelta(seconds=1))
     deadline = time.monotonic() + 60
     while requests.get(url, timeout=30).status_code == 200 and time.monotonic() < deadline:
         time.sleep(0.2)
