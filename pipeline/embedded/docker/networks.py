@@ -31,7 +31,6 @@ from pipeline.errors import CourseError, InfrastructureError
 TAKEN = ("overlaps", "conflicts with network", "already exists")
 """What the engine says of a subnet, a bridge or a name that another one was given first."""
 BRIDGED = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
-NOT_APART = "containers of one run are not kept from each other (bridge-nf-call-iptables is off)"
 
 
 @dataclass(frozen=True)
@@ -71,9 +70,7 @@ class Networks:
 
     def unenforced(self) -> tuple[str, ...]:
         """What does not hold here, and why."""
-        apart = BRIDGED.exists() and BRIDGED.read_text().strip() == "1"
-        # the module is loaded with the first network of its kind
-        return self.firewall.missing + (() if apart or not self.places else (NOT_APART,))
+        return self.firewall.missing
 
     async def of(self, namespace: str) -> Network:
         """Raises CourseError where the pool has no room or the engine is elsewhere, InfrastructureError."""
@@ -93,6 +90,12 @@ class Networks:
 
     async def make(self, namespace: str) -> Place:
         network = await asyncio.to_thread(self.create, namespace)
+        if not keeps_apart():
+            await asyncio.to_thread(self.remove, network)
+            raise InfrastructureError(
+                "docker does not keep containers of one network from each other here",
+                hint="the kernel's module br_netfilter must be there, with net.bridge.bridge-nf-call-iptables = 1",
+            )
         return Place(network, Gateway(network.gateway))
 
     def create(self, namespace: str) -> Network:
@@ -192,12 +195,21 @@ class Networks:
         for place in await asyncio.gather(*making, return_exceptions=True):
             if isinstance(place, Place):
                 place.gateway.close()
-                await asyncio.to_thread(remove, self.engine, place.network.name)
-                await asyncio.to_thread(self.firewall.remove, place.network.bridge)
+                await asyncio.to_thread(self.remove, place.network)
+
+    def remove(self, network: Network) -> None:
+        """The rules last: they stand as long as the bridge does."""
+        remove(self.engine, network.name)
+        self.firewall.remove(network.bridge)
 
 
 class TakenError(Exception):
     """Another one was faster."""
+
+
+def keeps_apart() -> bool:
+    """Asked once there is a network: with the first one docker loads the kernel's module."""
+    return BRIDGED.exists() and BRIDGED.read_text().strip() == "1"
 
 
 async def resolved(host: str) -> str:
