@@ -15,6 +15,7 @@ from pipeline.cli.built import built_by
 from pipeline.cli.output import output, styled
 from pipeline.embedded.client import Embedded, attach, start, write_shared
 from pipeline.embedded.contract import CODE_IMAGE
+from pipeline.embedded.docker.subnets import pool_of
 from pipeline.embedded.guest import target_fault
 from pipeline.embedded.openwhisk.settings import default_pool_mb
 from pipeline.embedded.settings import EmbeddedSettings
@@ -22,6 +23,7 @@ from pipeline.errors import Fault, InfrastructureError, UsageError
 from pipeline.settings import Sandbox
 
 STATE = Path("runs") / "serve"
+NETWORKS = EmbeddedSettings().networks
 LOOK_S = 2.0
 LEAST_MB = 128
 """No action has less memory, so that no more containers than this allows are there at a time."""
@@ -47,6 +49,7 @@ def serve(
         list[str] | None,
         typer.Option(help="what actions may reach beside the two; repeat it", metavar="HOST:PORT", show_default=False),
     ] = None,
+    networks: Annotated[str, typer.Option(help="docker: what the network is cut from", metavar="CIDR")] = NETWORKS,
     image: Annotated[
         list[Path] | None,
         typer.Option(help="a run whose image `--docker` may name; repeat it", metavar="RUN", show_default=False),
@@ -75,6 +78,8 @@ def serve(
         with stop_asked() as stopping:
             serve_course(course, host, pages_port, url, slots, stopping)
         return
+    containers = max(1, (pool_mb or default_pool_mb()) // LEAST_MB)
+    pool_of(networks, containers)
     built = built_by(image or [], sandbox)
     settings = EmbeddedSettings(
         sandbox=sandbox,
@@ -84,7 +89,8 @@ def serve(
         prewarmed=prewarmed,
         concurrent=concurrent,
         per_minute=per_minute,
-        containers=max(1, (pool_mb or default_pool_mb()) // LEAST_MB),
+        containers=containers,
+        networks=networks,
         guest=True,
         reach=read_reach(reach or []),
         idle_s=ORPHANED_S,
