@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 from frame.processes import Processes
 from support.action_sandboxes import SANDBOXES, sandbox_of
+from support.code_actions import call, create, zipped
 from support.openwhisk import RUNNER, Server
 
 HELLO = """
@@ -40,31 +37,6 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield server
         server.stop()
         processes.end()
-
-
-def zipped(files: dict[str, str]) -> str:
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, text in files.items():
-            file.writestr(name, text)
-    return base64.b64encode(archive.getvalue()).decode()
-
-
-def create(server: Server, code: str, kind: str = "python:default", **more: Any) -> dict[str, Any]:
-    """What `wsk action create` sends."""
-    server.ask("DELETE", "actions/hello")
-    main = {"main": more.pop("main")} if "main" in more else {}
-    body = {"namespace": "_", "name": "hello", "exec": {"kind": kind, "code": code, **main}, **more}
-    answer = server.ask("PUT", "actions/hello?overwrite=false", body)
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-def call(server: Server, arguments: Any = None) -> tuple[str, Any]:
-    """Status and result of a blocking call."""
-    response = server.call(arguments, "hello").json()["response"]
-    return response["status"], response["result"]
 
 
 def test_a_file_runs_and_stays_loaded(server: Server) -> None:
@@ -115,30 +87,6 @@ def test_new_code_replaces_the_old(server: Server) -> None:
     assert call(server) == ("success", {"new": True})
 
 
-@pytest.mark.parametrize(
-    ("code", "main", "status", "says"),
-    [
-        ("def main(params):\n    return 1 / 0\n", "main", "application error", "main.py, line 2: ZeroDivisionError"),
-        ("import sys\ndef main(params):\n    sys.exit(3)\n", "main", "application error", "SystemExit: 3"),
-        ("def main(params):\n    return {'error': 'no'}\n", "main", "application error", "no"),
-        ("def main(params):\n    return 7\n", "main", "action developer error", "did not return a dictionary or array"),
-        ("def main(params):\n    return {1j: set()}\n", "main", "application error", "cannot be written as JSON"),
-        ("def main(params)\n    return {}\n", "main", "action developer error", "main.py, line 1: SyntaxError"),
-        ("import nothing_there\n", "main", "action developer error", "No module named 'nothing_there'"),
-        ("def main(params):\n    return {}\n", "other", "action developer error", "there is no function other(params)"),
-        (zipped({"a.py": ""}), "main", "action developer error", "there is no __main__.py and no main.py"),
-        (zipped({"../a.py": ""}), "main", "action developer error", "is no name inside"),
-        ("AAAA", "main", "action developer error", "the archive is damaged"),
-        ("import os\ndef main(params):\n    os._exit(1)\n", "main", "action developer error", "exited unexpectedly"),
-    ],
-)
-def test_faults_are_the_developers_in_words(server: Server, code: str, main: str, status: str, says: str) -> None:
-    create(server, code, "python:3", main=main)
-    assert (found := call(server))[0] == status
-    assert says in found[1]["error"]
-    assert "Traceback" not in found[1]["error"]
-
-
 def test_lines_of_neighbours_do_not_mix(server: Server) -> None:
     code = (
         "import sys, time\n\n\ndef main(params):\n    for number in range(20):\n"
@@ -153,15 +101,3 @@ def test_lines_of_neighbours_do_not_mix(server: Server) -> None:
         for stream in ("stdout", "stderr"):
             assert [one for one in lines if one.startswith(stream)] == [f"{stream}: {me} {n}" for n in range(20)]
         assert len(lines) == 40
-
-
-@pytest.mark.parametrize("kind", ["nodejs:default", "nodejs:20", "sequence", "go:default", "python:2", "java:8"])
-def test_other_kinds_are_refused_as_unknown(server: Server, kind: str) -> None:
-    execution = {"kind": kind, "code": "x", "components": ["/_/a", "/_/b"]}
-    refused = server.ask("PUT", "actions/other", {"exec": execution})
-    assert refused.status_code == 400
-    assert refused.json()["error"] == (
-        f"The request content was malformed:\nThe specified runtime '{kind}' is not supported by this platform. "
-        "Valid values are: 'python:3', 'python:3.x', 'blackbox'."
-    )
-    assert server.ask("GET", "actions/other").status_code == 404

@@ -1,20 +1,17 @@
-"""What was noted of a real OpenWhisk: what its containers receive, its throttles, and how its pool's queue goes."""
+"""What was noted of a real OpenWhisk: what its containers receive, and how its pool's queue goes."""
 
 from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from frame.processes import Processes
 from support.action_sandboxes import probes
-from support.openwhisk import Sandbox, Server
+from support.openwhisk import Sandbox, Server, ask_noted
 from support.recordings import AUTH, PROBE_COMMAND, notes
 
 PROBES = {"probe:1": PROBE_COMMAND, "python:3": PROBE_COMMAND}
@@ -38,6 +35,15 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox | None]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox | None) -> Iterator[Server]:
+    processes = Processes()
+    server = Server(processes, tmp_path_factory.mktemp("state"), PROBES, sandbox)
+    yield server
+    server.stop()
+    processes.end()
+
+
 @pytest.fixture
 def start(tmp_path: Path, processes: Processes, sandbox: Sandbox | None) -> Iterator[Start]:
     """A server whose action is the one that was recorded: `start(pool_mb=512)`."""
@@ -50,13 +56,6 @@ def start(tmp_path: Path, processes: Processes, sandbox: Sandbox | None) -> Iter
     yield begin
     for server in started:
         server.stop()
-
-
-def ask(server: Server, note: dict[str, Any], **changes: Any) -> requests.Response:
-    """The noted request; `changes` go into its body."""
-    path = note["path"].removeprefix("/api/v1/namespaces/_/")
-    body = json.dumps({**json.loads(note["body"]), **changes}) if changes else note["body"]
-    return server.ask(note["method"], path, body)
 
 
 def received(envelope: dict[str, Any], auth: str) -> Any:
@@ -73,13 +72,12 @@ def received(envelope: dict[str, Any], auth: str) -> Any:
 
 
 @pytest.mark.parametrize("create", ENVELOPES)
-def test_containers_receive_what_the_real_ones_do(start: Start, create: str) -> None:
+def test_containers_receive_what_the_real_ones_do(server: Server, create: str) -> None:
     noted = notes("5-container-side")
-    server = start()
     for name in ENVELOPES[create]:
         # each in a container of its own, which an update brings
-        assert ask(server, noted[create], version="0.0.1").status_code == 200
-        theirs, ours = json.loads(noted[name]["answer"]), ask(server, noted[name]).json()
+        assert ask_noted(server, noted[create], version="0.0.1").status_code == 200
+        theirs, ours = json.loads(noted[name]["answer"]), ask_noted(server, noted[name]).json()
         assert received(ours, server.auth) == received(theirs, AUTH)
         headers = [{key.lower() for key, _ in one["run_headers"]} for one in (ours, theirs)]
         assert headers[0] == headers[1] - {"accept-encoding"}
@@ -87,8 +85,7 @@ def test_containers_receive_what_the_real_ones_do(start: Start, create: str) -> 
         assert not {key for key in ours["env"] if key.startswith("__OW_")} - {"__OW_API_HOST"}
 
 
-def test_containers_are_used_again_unless_the_developer_is_at_fault(start: Start) -> None:
-    server = start()
+def test_containers_are_used_again_unless_the_developer_is_at_fault(server: Server) -> None:
     server.put(image="probe:1")
     steps: list[tuple[dict[str, Any], bool]] = [
         ({"mode": "error"}, True),
@@ -103,38 +100,6 @@ def test_containers_are_used_again_unless_the_developer_is_at_fault(start: Start
         server.call(arguments)
         before, runs = runs, server.call({"mode": "count"}).json()["response"]["result"]["runs"]
         assert runs == (before + 2 if kept else 1), arguments
-
-
-def test_a_minutes_invocations_are_counted_as_noted(start: Start) -> None:
-    noted = notes("6-throttles")
-    server = start(invocations_per_minute=60)
-    limits = json.loads(noted["limits"]["answer"])
-    assert server.ask("GET", "limits").json() == limits
-    ask(server, noted["c"])
-    while time.time() % 60 > 40:
-        time.sleep(0.5)
-    assert ask(server, noted["warm"]).status_code == 200
-    fast = {**noted["rate: invoke 59"], "path": noted["rate: invoke 59"]["path"] + "?blocking=true"}
-    assert [ask(server, fast).status_code for _ in range(59)] == [200] * 59
-    refused = ["rate: invoke 59", "rate: invoke 60", "rate: invoke 61", "rate: invoke 62"]
-    for name in [*refused, "blocking while throttled", "missing action while throttled"]:
-        answer = ask(server, noted[name])
-        assert (answer.status_code, answer.json()["error"]) == (429, json.loads(noted[name]["answer"])["error"])
-    web = server.anybody("GET", "web/guest/default/nosuch.json")
-    theirs = noted["web action while throttled"]["answer"]
-    assert (web.status_code, web.text) == (404, theirs.replace(json.loads(theirs)["code"], web.json()["code"]))
-
-
-def test_thirty_at_once_are_accepted(start: Start) -> None:
-    noted = notes("6-throttles")["concurrent 30"]
-    server = start(pool_mb=30 * 128)
-    server.put("th2", "probe:1", limits={"memory": 128})
-    with ThreadPoolExecutor(36) as pool:
-        answers = list(pool.map(lambda _: ask(server, noted, s=6), range(36)))
-    refused = [one for one in answers if one.status_code == 429]
-    assert len(refused) == 6
-    assert {one.json()["error"] for one in refused} == {json.loads(noted["answer"])["error"]}
-    assert all(one.status_code == 200 for one in answers if one not in refused)
 
 
 def in_order(rows: list[dict[str, Any]]) -> list[int]:

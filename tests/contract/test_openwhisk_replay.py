@@ -32,6 +32,8 @@ def replayed(processes: Processes, state: Path, sandbox: Sandbox | None, name: s
 def test_only_the_listed_exchanges_differ(
     tmp_path: Path, processes: Processes, request: pytest.FixtureRequest, containers: str
 ) -> None:
+    if containers == "docker":
+        request.getfixturevalue("docker_unchanged")
     with probes(containers, request) as sandbox, ThreadPoolExecutor(len(FILES)) as pool:
         results = list(pool.map(lambda name: replayed(processes, tmp_path / name, sandbox, name), FILES))
     differing = {one.name: one.how for found, _ in results for one in found}

@@ -116,3 +116,10 @@ class Server:
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(60)
+
+
+def ask_noted(server: Server, note: dict[str, Any], **changes: Any) -> requests.Response:
+    """A request out of the notes; `changes` go into its body."""
+    path = note["path"].removeprefix("/api/v1/namespaces/_/")
+    body = json.dumps({**json.loads(note["body"]), **changes}) if changes else note["body"]
+    return server.ask(note["method"], path, body)
