@@ -158,8 +158,8 @@ class OpenWhiskForwarder:
         self.pending += 1
         try:
             answer = await self.send(call, f"{path}?{query}" if query else path, compact(payload).encode())
-        except NoAnswerError:
-            self.uncertain += 1
+        except ApiError as error:
+            self.uncertain += not isinstance(error, NotReachedError)
             raise
         finally:
             self.pending -= 1
@@ -193,9 +193,9 @@ class OpenWhiskForwarder:
                 kept = {name: answer.headers[name] for name in KEPT if name in answer.headers}
                 return web.Response(status=answer.status, body=content, headers={**CORS, **kept})
         except aiohttp.ClientConnectorError:
-            raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "OpenWhisk cannot be reached.") from None
+            raise NotReachedError(HTTPStatus.SERVICE_UNAVAILABLE, "OpenWhisk cannot be reached.") from None
         except (aiohttp.ClientError, OSError, TimeoutError):
-            raise NoAnswerError(HTTPStatus.SERVICE_UNAVAILABLE, "OpenWhisk did not answer.") from None
+            raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "OpenWhisk did not answer.") from None
 
     async def read(self, answer: aiohttp.ClientResponse) -> bytes:
         content = bytearray()
@@ -211,8 +211,8 @@ class OpenWhiskForwarder:
         return self.counts.bytes_sent + self.counts.bytes_received
 
 
-class NoAnswerError(ApiError):
-    """The connection was lost after the request: an activation may have been started."""
+class NotReachedError(ApiError):
+    """There was no connection: nothing can have been started. After every other failure something may have been."""
 
 
 def throttle(rule: Invoking) -> Throttle:

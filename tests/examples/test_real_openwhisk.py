@@ -14,8 +14,8 @@ from frame.processes import Processes
 from minio import Minio
 from support.embedded import wait_for
 from support.minio_server import MinioServer
-from support.real_openwhisk import RealOpenWhisk, start
-from support.runs import COURSE, EXAMPLES, command
+from support.real_openwhisk import RealOpenWhisk, course_file, start
+from support.runs import EXAMPLES, command
 
 from pipeline import flow
 from pipeline.backends import Backends
@@ -38,20 +38,6 @@ class FoldersAreThere(OpenWhiskServers):
     def install(self, image: Any) -> None: ...
 
 
-def course_file(folder: Path, there: RealOpenWhisk, *, workers: int, **servers: str) -> Path:
-    """The tests' course on that OpenWhisk; what it cannot measure is not checked."""
-    auth = folder / "auth"
-    auth.write_text(there.auth + "\n")
-    text = COURSE.read_text().partition('[[assignments.checks]]\nname = "peak-memory"')[0]
-    text = text.replace("workers = 2", f"workers = {workers}").replace("passed_from = 90", "passed_from = 85")
-    text = text.replace("timeout_s = 60", "timeout_s = 60\nstart_s = 8")
-    settings = {"auth_file": str(auth), "advertise": "127.0.0.1", "registry": "registry.invalid:5000"} | servers
-    lines = "".join(f'{name} = "{value}"\n' for name, value in settings.items())
-    path = folder / "course.toml"
-    path.write_text(f"{text}\n[servers]\n{lines}")
-    return path
-
-
 @pytest.mark.slow
 def test_on_pipeline_serve_and_a_minio_nothing_of_the_run_is_left_on_either(
     tmp_path: Path, processes: Processes, minio: MinioServer
@@ -63,7 +49,7 @@ def test_on_pipeline_serve_and_a_minio_nothing_of_the_run_is_left_on_either(
     keys.write_text(f"{minio.access_key}:{minio.secret_key}\n")
     elsewhere = {"store_endpoint": f"http://{minio.endpoint}", "store_auth_file": str(keys)}
     elsewhere |= {"apihost": api.http, "ports": f"{ports[0]}-{ports[-1]}"}
-    course = course_file(tmp_path, api, workers=2, **elsewhere)
+    course = course_file(tmp_path, api.auth, workers=2, **elsewhere)
 
     class InstalledThere(OpenWhiskServers):
         def install(self, image: Any) -> None:
@@ -119,7 +105,7 @@ def test_the_main_job_passes_on_an_openwhisk_elsewhere(tmp_path: Path, processes
     """Four workers and a pool for three: the fourth waits where nobody sees it, and nobody waits for it."""
     code = EXAMPLES / "mnist_train"
     there = start(processes, tmp_path / "there", code=code, pool_mb=3 * 512 + 256)
-    course = course_file(tmp_path, there, workers=4, apihost=there.https, ca_file=str(there.certificate))
+    course = course_file(tmp_path, there.auth, workers=4, apihost=there.https, ca_file=str(there.certificate))
 
     run, outcome, notes = run_there(tmp_path / "run", course)
 

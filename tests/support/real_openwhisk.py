@@ -27,6 +27,7 @@ from pipeline.embedded.openwhisk.settings import Settings
 from pipeline.practice import MNIST_TRAIN
 from pipeline.settings import Course, Servers
 from support import plain_maker
+from support.runs import COURSE
 
 ASSIGNMENT = MNIST_TRAIN.model_copy(update={"checks": MNIST_TRAIN.checks[:3]})
 TESTS = Path(__file__).resolve().parents[1]
@@ -80,6 +81,20 @@ def course(folder: Path, there: RealOpenWhisk, **servers: Any) -> Course:
     settings = {"apihost": there.https, "ca_file": there.certificate, "auth_file": auth, "advertise": "127.0.0.1"}
     given = Servers.model_validate(settings | {"registry": "registry.invalid:5000"} | servers)
     return Course(name="c", assignments=(ASSIGNMENT,), servers=given, cache=folder / "cache")
+
+
+def course_file(folder: Path, key: str, *, workers: int, **servers: str) -> Path:
+    """The tests' course on an OpenWhisk of that key; what it cannot measure is not checked."""
+    auth = folder / "auth"
+    auth.write_text(key + "\n")
+    text = COURSE.read_text().partition('[[assignments.checks]]\nname = "peak-memory"')[0]
+    text = text.replace("workers = 2", f"workers = {workers}").replace("passed_from = 90", "passed_from = 85")
+    text = text.replace("timeout_s = 60", "timeout_s = 60\nstart_s = 8")
+    settings = {"auth_file": str(auth), "advertise": "127.0.0.1", "registry": "registry.invalid:5000"} | servers
+    lines = "".join(f'{name} = "{value}"\n' for name, value in settings.items())
+    path = folder / "course.toml"
+    path.write_text(f"{text}\n[servers]\n{lines}")
+    return path
 
 
 class AnyImage(plain_maker.PlainMaker):

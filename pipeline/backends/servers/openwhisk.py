@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -13,7 +14,11 @@ from pipeline.embedded.contract import DockerImage, Pool, ProcessImage, Usage
 from pipeline.embedded.settings import EmbeddedSettings, Outside
 from pipeline.errors import CourseError
 from pipeline.files import write_text
+from pipeline.run import Run
 from pipeline.settings import Servers
+
+TELL_S = 60.0
+"""Of the many seconds that servers wait for anybody to ask them something, before they end."""
 
 
 class OpenWhiskServers(EmbeddedServers):
@@ -23,6 +28,10 @@ class OpenWhiskServers(EmbeddedServers):
     offer is not there: its pool is not seen, nothing is measured, and running activations cannot be ended. They lose
     everything that they hold, since tokens, keys and ports end with the run.
     """
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self.told = time.monotonic()
 
     @property
     def measures(self) -> bool:
@@ -59,6 +68,10 @@ class OpenWhiskServers(EmbeddedServers):
         return ()
 
     def pool(self) -> Pool | None:
+        """None. Who waits for workers asks again and again: the run's process is told that somebody does."""
+        if time.monotonic() - self.told > TELL_S:
+            self.embedded.status()
+            self.told = time.monotonic()
         return None
 
     def started(self) -> bool:
