@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.embedded.rclone_faults import not_done
+from pipeline.embedded import store_faults
 from pipeline.embedded.s3_errors import Refusal
 from pipeline.embedded.settings import OutsideStore
 from pipeline.embedded.store import Store
@@ -28,15 +28,15 @@ class Upstream:
 
 
 def embedded(store: Store) -> Upstream:
-    return Upstream(f"http://{store.endpoint}", not_done=not_done)
+    return Upstream(f"http://{store.endpoint}", not_done=store_faults.of_rclone)
 
 
 def elsewhere(store: OutsideStore) -> Upstream:
     """Raises CourseError where the file with its certificate cannot be read."""
     if store.ca_file is None:
-        return Upstream(store.url)
+        return Upstream(store.url, not_done=store_faults.of_minio)
     try:
         verify = ssl.create_default_context(cafile=str(store.ca_file))
     except OSError as error:  # SSLError is one
         raise CourseError(f"{store.ca_file} cannot be read: {error}", hint="check servers.store_ca_file") from None
-    return Upstream(store.url, store.ca_file, verify)
+    return Upstream(store.url, store.ca_file, verify, store_faults.of_minio)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -324,6 +325,20 @@ def test_what_is_no_use_of_a_bucket_is_refused(method: str, path: str, world: Wo
     refused = given.send(method, given.signed(method, f"/{given.bucket}{path}"), b"x" if method == "PUT" else b"")
     assert refused.code in {"AccessDenied", "NotImplemented"}
     assert world.own.run_bucket().get("a", at_most=10) == b"kept"
+
+
+def test_an_archive_is_an_object_and_is_not_unpacked(world: World, access: Open) -> None:
+    """MinIO would, into many objects: a small body could fill its disk."""
+    given = access()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        member = tarfile.TarInfo("bomb")
+        member.size = 5 * MB
+        archive.addfile(member, io.BytesIO(bytes(member.size)))
+    path = f"/{given.bucket}/archive.tar.gz"
+    headers = given.headers("PUT", path, **{"X-Amz-Meta-Snowball-Auto-Extract": "true"})
+    given.send("PUT", path, packed.getvalue(), headers)
+    assert world.own.run_bucket().keys() in ([], ["archive.tar.gz"])
 
 
 def test_nothing_is_put_against_its_condition(world: World, access: Open) -> None:
