@@ -11,7 +11,8 @@ import os
 import signal
 from pathlib import Path
 
-DIE_AT = int(os.environ.get("PIPELINE_DIE_AT", "0") or 0)
+DIE_AT_VARIABLE = "PIPELINE_DIE_AT"
+DIE_AT = int(os.environ.get(DIE_AT_VARIABLE, "0") or 0)
 LOG = os.environ.get("PIPELINE_DIE_LOG", "")
 passed = itertools.count(1)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -91,3 +93,24 @@ class ScriptedBuilds:
 
     def cancel(self, entry: Entry) -> None:
         self.finish(entry.id, Outcome.ABORTED, None)
+
+
+def submitted(repository: Path, assignment: str, files: dict[str, str]) -> Entry:
+    """An entry for a commit of these files in a new repository."""
+    repository.mkdir(parents=True)
+    names = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(repository), *arguments]
+        return subprocess.run(
+            command, check=True, capture_output=True, text=True, env=os.environ | names
+        ).stdout.strip()
+
+    git("init", "--quiet", "--initial-branch=main")
+    for name, text in files.items():
+        (repository / name).write_text(text)
+    git("add", "--all")
+    git("commit", "--quiet", "-m", "work")
+    commit = git("rev-parse", "HEAD")
+    values = {"repository": str(repository), "assignment": assignment, "new": commit, "course": "tests"}
+    return entry("ada", **values, id=submission_id(str(repository), "refs/heads/main", NO_COMMIT, commit))
