@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.embedded.contract import read_manifest
-from pipeline.embedded.docker.maker import DockerMaker
 from pipeline.embedded.makers import Makers
 from pipeline.embedded.openwhisk.containers import ContainerMaker
 from pipeline.embedded.openwhisk.server import OpenWhisk
@@ -44,13 +43,6 @@ async def maker_of(config: dict[str, Any], folder: Path) -> AsyncIterator[Contai
     state.create()
     for reference, manifest in config["manifests"].items():
         write_private(state.image_file(reference), read_manifest(json.dumps(manifest)))
-    if config["sandbox"] == "docker":
-        docker = DockerMaker(state, EmbeddedSettings(pool_mb=config["settings"].get("pool_mb"), containers=60))
-        try:
-            yield docker
-        finally:
-            await docker.close()
-        return
     sockets = Path(tempfile.mkdtemp(prefix="ow-", dir="/tmp"))
     makers = Makers(state, sockets, EmbeddedSettings(sandbox=Sandbox(config["sandbox"])))
     try:

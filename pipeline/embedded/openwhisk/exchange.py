@@ -57,6 +57,8 @@ class _ReplyReader(asyncio.Protocol):
     def fail(self, reason: str) -> None:
         if not self.done.done():
             self.done.set_exception(NoReplyError(reason))
+            # nobody asks where the time was over while the connection was made; that is no mistake to log
+            self.done.exception()
 
     def _read_head(self) -> bool:
         end = self._received.find(b"\r\n\r\n")
