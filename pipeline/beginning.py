@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pipeline.course import load_course
 from pipeline.embedded import elsewhere
 from pipeline.embedded.sandbox.probe import probe
+from pipeline.errors import InfrastructureError
 from pipeline.run import Record, Request, new_run_id
-from pipeline.settings import Course, Isolation
+from pipeline.settings import Course, Isolation, Sandbox
 
 
 def new_record(request: Request, run_id: str | None = None) -> Record:
@@ -19,10 +20,11 @@ def new_record(request: Request, run_id: str | None = None) -> Record:
     `run_id` is that of a submission, which every build of it has; none: one is made.
     """
     course = load_course(request.course_file).course
-    isolation, unenforced = isolation_of(course)
+    sandbox = sandbox_of(request, course)
+    isolation, unenforced = isolation_of(course, sandbox)
     return Record(
         run=run_id or new_run_id(),
-        request=request,
+        request=request.model_copy(update={"sandbox": sandbox}),
         course=course,
         settings_sha256=settings_sha256(course),
         created=datetime.now(UTC),
@@ -31,10 +33,41 @@ def new_record(request: Request, run_id: str | None = None) -> Record:
     )
 
 
-def isolation_of(course: Course) -> tuple[Isolation, tuple[str, ...]]:
-    """The level, and what is not enforced: found by a probe here, known of a real OpenWhisk's containers."""
+def sandbox_of(request: Request, course: Course) -> Sandbox:
+    """What student code runs in. `auto` is docker where what is graded must be in containers, and an engine answers.
+
+    Without one it is the process sandbox, which `check` refuses for such an assignment.
+    """
+    if request.sandbox is not Sandbox.AUTO:
+        return request.sandbox
+    named = course.assignment(request.assignment) if request.assignment else None
+    least = {one.least_isolation for one in ([named] if named else course.assignments)}
+    contained = Isolation.CONTAINER in least or course.servers.apihost is not None
+    return Sandbox.DOCKER if contained and not course.practice and engine_answers() else Sandbox.PROCESS
+
+
+def engine_answers() -> bool:
+    """Whether there is a docker engine to run containers with."""
+    from pipeline.embedded.docker.engine import connect  # the engine's library takes a tenth of a second
+
+    try:
+        connect().close()
+    except InfrastructureError:
+        return False
+    return True
+
+
+def isolation_of(course: Course, sandbox: Sandbox = Sandbox.AUTO) -> tuple[Isolation, tuple[str, ...]]:
+    """The level, and what is not enforced: found by a probe here, known of a real OpenWhisk's containers.
+
+    Raises InfrastructureError where docker is asked for and does not answer.
+    """
     if course.servers.apihost is not None:
         return elsewhere.ISOLATION, elsewhere.UNENFORCED
+    if sandbox is Sandbox.DOCKER:
+        from pipeline.embedded.docker.unenforced import unenforced  # the engine's library takes a tenth of a second
+
+        return Isolation.CONTAINER, unenforced()
     level = probe()
     return level.isolation, level.unenforced
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from pipeline.beginning import new_record
 from pipeline.errors import Fault, UsageError
 from pipeline.run import Request, Run
-from pipeline.settings import Sandbox
 
 RUN_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # what makes it the same submission; which attempt it is may change while others of the student are graded
@@ -31,9 +30,8 @@ def begin(request: Request, folder: Path | None, run_id: str | None = None) -> R
     """Makes the folder of a new run, `runs/<id>` where none is named.
 
     Raises CourseError with every fault of the course file, UsageError where the folder holds a run or cannot be
-    written to, or where the sandbox is one that is not there yet.
+    written to, InfrastructureError where docker is asked for and does not answer.
     """
-    refuse_docker(request.sandbox)
     record = new_record(request, run_id)
     place = folder or Path("runs") / record.run
     try:
@@ -75,8 +73,3 @@ def arrival(text: str) -> datetime:
     if when is None or when.tzinfo is None:
         raise UsageError(f"--arrived {text!r} is no time with a zone", hint="such as 2027-01-31T23:59:00+01:00")
     return when
-
-
-def refuse_docker(sandbox: Sandbox) -> None:
-    if sandbox is Sandbox.DOCKER:
-        raise UsageError("the docker sandbox is not there yet", hint="use --sandbox process")

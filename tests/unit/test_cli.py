@@ -39,8 +39,6 @@ def lines(text: str) -> list[str]:
         (["run"], "missing argument", "`pipeline run --help`"),
         (["run", ".", "--studnt", "a"], "--student", "`pipeline run --help`"),
         (["run", ".", "--sandbox", "jail"], "'jail' is not one of 'auto', 'process', 'docker'", "--help"),
-        (["run", ".", "--sandbox", "docker"], "docker", "--sandbox process"),
-        (["serve", "--sandbox", "docker"], "docker", "--sandbox process"),
         (["run", ".", "--course", "nowhere.toml"], "nowhere.toml", "--course"),
         (["resume", "nowhere"], "nowhere", ""),
         (["parameter-server"], "no worker could register", "--token-file"),
