@@ -11,7 +11,7 @@ from pipeline.cli.output import discard, show_error, tolerate_any_text
 from pipeline.errors import PipelineError
 from pipeline.files import machine_fault
 from pipeline.submissions.arrivals import spool_pushes
-from pipeline.submissions.entry import now
+from pipeline.submissions.entry import Entry, now
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.follow import follow
 from pipeline.submissions.receiving import politely, read_updates, refusals, rewritten, too_much
@@ -39,17 +39,26 @@ def post_receive(course: CourseFolder, student: str, assignment: str, told: str)
     """Spools first, then speaks: what was pushed is kept whether anybody listens or not."""
     updates = read_updates(told)
     spool = Spool(course.spool)
-    added = spool_pushes(course, spool, student, assignment) if any(one.is_graded for one in updates) else []
+    graded = [one.new for one in updates if one.is_graded and not one.deletes]
+    if graded:
+        spool_pushes(course, spool, student, assignment)
     for line in politely(updates):
         say(f"{line}")
-    if not added:
+    entry = entry_of_push(spool, student, assignment, graded)
+    if entry is None:
         return 0
-    entry = added[-1]
     say(f"submission {entry.short} of {entry.assignment}, arrived {entry.arrived:%Y-%m-%d %H:%M:%S} UTC")
     if os.environ.get("PIPELINE_PUSH_FOLLOWS") != "0":
         for line in follow(course, spool, entry.id, sleep=wait_while_read):
             say(f"{line}")
     return 0
+
+
+def entry_of_push(spool: Spool, student: str, assignment: str, commits: list[str]) -> Entry | None:
+    """The newest submission of what was pushed; a dispatcher that reconciles may have been faster to spool it."""
+    entries = [*spool.over(), *spool.active()] if commits else []
+    mine = [one for one in entries if (one.student, one.assignment) == (student, assignment) and one.new in commits]
+    return max((one for one in mine if not one.regrade_of), key=lambda one: one.arrived, default=None)
 
 
 def say(line: str) -> None:

@@ -74,6 +74,7 @@ def follow(
 ) -> Iterator[str]:
     """Lines for the pusher until the submission is over, is parked, or `most_s` seconds have passed."""
     begun, said = clock(), ""
+    missed = begun
     tail = ConsoleTail(course.console(submission))
     while True:
         entry = spool.get(submission)
@@ -89,7 +90,9 @@ def follow(
         if course.closing_file.exists():
             yield CLOSING
             return
-        if said == NO_DISPATCHER and clock() > begun + DISPATCHER_S:
+        if line != NO_DISPATCHER:
+            missed = clock()
+        elif clock() > missed + DISPATCHER_S:
             return
         if clock() > begun + most_s:
             yield f"it goes on without you; submission {entry.short} is at {address(course, entry)}"
