@@ -7,6 +7,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import certifi
 import pytest
 
 from pipeline.backends.store import Key
@@ -77,9 +78,10 @@ def test_a_file_without_a_key_is_the_course_s_fault_and_is_not_shown(content: st
 def test_a_store_is_asked_as_its_address_says(tmp_path: Path) -> None:
     file = tmp_path / "store.auth"
     file.write_text("ACCESS:SECRET\n")
-    settings = Servers(store_endpoint="https://minio.example:9000", store_auth_file=file, store_ca_file=file)
+    trusted = Path(certifi.where())
+    settings = Servers(store_endpoint="https://minio.example:9000", store_auth_file=file, store_ca_file=trusted)
     store = external_store(settings)
-    assert (store.place.endpoint, store.place.secure, store.place.ca_file) == ("minio.example:9000", True, file)
+    assert (store.place.endpoint, store.place.secure, store.place.ca_file) == ("minio.example:9000", True, trusted)
     assert store.key == Key("ACCESS", "SECRET")
     assert "SECRET" not in repr(store.key)
 
