@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.cli.output import output, styled, write_json
+from pipeline.cli.output import output, styled, write, write_json
 from pipeline.submissions.folder import CourseFolder
-from pipeline.submissions.members import read_key, read_members
+from pipeline.submissions.members import authorized_keys, read_key, read_members
 from pipeline.submissions.repositories import BRANCH, repositories
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import add_student, create_course
@@ -46,6 +48,17 @@ def add(
         console.print(styled(f"repository  {repository}"))
     console.print(styled(f"token       {token}"))
     console.print(styled(f"what is pushed to {BRANCH} is graded"))
+
+
+@app.command("keys", short_help="the lines of sshd's authorized_keys")
+def keys(folder: Folder) -> None:
+    """Print a line for each ssh key: it opens its owner's repositories to git, and nothing else on this machine.
+
+    For the file authorized_keys of the user that holds the course, or for sshd's AuthorizedKeysCommand.
+    """
+    course = CourseFolder.open(folder)
+    command = shlex.join([sys.executable, "-P", "-m", "pipeline.cli.git_shell", str(course.folder)])
+    write(authorized_keys(course, command))
 
 
 @app.command("list", short_help="students and their repositories")

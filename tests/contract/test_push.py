@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,11 +15,14 @@ from pathlib import Path
 import pytest
 from support.submissions import ScriptedBuilds, course_folder
 
+from pipeline.cli.git_shell import asked_for
+from pipeline.errors import UsageError
 from pipeline.submissions.arrivals import reconcile
 from pipeline.submissions.dispatcher import Dispatcher, Settings
 from pipeline.submissions.dispatching import dispatch, only_dispatcher
 from pipeline.submissions.entry import Entry, State
 from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.members import authorized_keys, read_key
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import add_student
 
@@ -209,6 +213,65 @@ def test_a_push_is_found_wherever_its_hook_was_killed(course: CourseFolder, clon
     reconcile(course, Spool(course.spool))
     assert [one.new for one in spooled(course)] == pushed
     assert reconcile(course, Spool(course.spool)) == []
+
+
+SSHD = """#!/bin/sh
+# stands for ssh and sshd: the client's last argument is what it asks for, the key is that of {student}
+for asked; do :; done
+SSH_ORIGINAL_COMMAND=$asked exec {command} {student}
+"""
+
+
+def over_ssh(course: CourseFolder, folder: Path, student: str) -> str:
+    """GIT_SSH of a client whose key sshd has found in `pipeline course keys`."""
+    lines = authorized_keys(course, f"{sys.executable} -P -m pipeline.cli.git_shell {course.folder}").splitlines()
+    (line,) = [one for one in lines if f'{student}" ssh-ed25519' in one]
+    command = line.removeprefix('restrict,command="').split(f' {student}"')[0]
+    script = folder / f"ssh-{student}"
+    script.write_text(SSHD.format(command=command, student=student))
+    script.chmod(0o755)
+    return str(script)
+
+
+def test_a_key_opens_the_own_repositories_to_git_and_nothing_else(course: CourseFolder, tmp_path: Path) -> None:
+    for student in ("ada", "bob"):
+        add_student(course, student, (f"ssh-ed25519 {'A' * 68} {student}@home",))
+    clone = Clone(tmp_path / "clone", course.repository("ada", "mnist-train"))
+    clone.commit("x = 1\n")
+    address = "git@course:ada/mnist-train.git"
+    assert "submission" in clone.push(address, "main", GIT_SSH=over_ssh(course, tmp_path, "ada"))
+    for client in (["push", address, "main:main"], ["ls-remote", address], ["fetch", address]):
+        refused = clone.git(*client, check=False, GIT_SSH=over_ssh(course, tmp_path, "bob"))
+        assert refused.returncode
+        assert "there is no such repository, or it is another's" in refused.stderr
+    assert len(spooled(course)) == 1
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "",
+        "sh",
+        "git-receive-pack 'ada/mnist-train.git'; id",
+        "git-receive-pack '../bob/mnist-train.git'",
+        "git-receive-pack 'ada/../bob/mnist-train.git'",
+        "git-upload-archive 'ada/mnist-train.git'",
+        "git-receive-pack '--help/mnist-train.git'",
+        "git-receive-pack 'ada/mnist-train.git'\n",
+    ],
+)
+def test_what_is_no_push_or_fetch_is_refused(course: CourseFolder, asked: str) -> None:
+    with pytest.raises(UsageError):
+        asked_for(course, "ada", asked)
+
+
+@pytest.mark.parametrize(
+    "text", ['command="sh" ssh-ed25519 ' + "A" * 68, "ssh-ed25519 short", "ssh-dss " + "A" * 68, "\n"]
+)
+def test_a_key_with_options_is_no_key(tmp_path: Path, text: str) -> None:
+    (tmp_path / "key.pub").write_text(text)
+    with pytest.raises(UsageError, match="no public ssh key"):
+        read_key(tmp_path / "key.pub")
 
 
 def test_the_token_is_kept_as_a_hash(course: CourseFolder) -> None:
