@@ -29,6 +29,7 @@ MACHINE_KEYS = ("wheels", "cache", *(f"servers.{name}" for name in Servers.model
 VARIABLES = {PREFIX + key.replace(".", "_").upper(): key for key in MACHINE_KEYS}
 PATHS = ("wheels", "cache", *(f"servers.{name}" for name in Servers.model_fields if name.endswith("_file")))
 ASSIGNMENT_PATHS = ("data.folder", "secret_file")
+BASE_PATHS = ("rootfs",)
 MADE_WHEN_MISSING = {"cache"}
 
 
@@ -134,9 +135,11 @@ def plain_value(text: str) -> Any:
 
 def resolve_paths(values: dict[str, Any], origins: dict[str, Origin], folder: Path) -> list[Fault]:
     """Makes each path absolute: those of the file against its folder, all others against the working folder."""
-    assignments = values.get("assignments")
-    count = len(assignments) if isinstance(assignments, list) else 0
-    keys = [*PATHS, *(f"assignments.{number}.{key}" for number in range(count) for key in ASSIGNMENT_PATHS)]
+    keys = [*PATHS]
+    for tables_of, paths in (("assignments", ASSIGNMENT_PATHS), ("bases", BASE_PATHS)):
+        listed = values.get(tables_of)
+        count = len(listed) if isinstance(listed, list) else 0
+        keys += [f"{tables_of}.{number}.{path}" for number in range(count) for path in paths]
     faults = []
     for key in keys:
         *tables, last = key.split(".")

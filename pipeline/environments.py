@@ -10,10 +10,12 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.backends.images import Base
+from pipeline.backends.images import ENVIRONMENT, Base
+from pipeline.bases.target import Target
 from pipeline.errors import InfrastructureError
 from pipeline.files import write_json
 from pipeline.package_tool import Finished, PackageTool
@@ -57,7 +59,7 @@ def make_environment(lock_file: Path, lock_sha256: str, base: Base, cache: Path,
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
         try:
-            install(lock_file, partial / "packages", tool)
+            fill(partial / "packages", lock_file, base, tool)
             describe(partial)
             put(partial, target)
         finally:
@@ -66,10 +68,22 @@ def make_environment(lock_file: Path, lock_sha256: str, base: Base, cache: Path,
     return Environment(target / "packages", cached, about["size_bytes"], tuple(about["notes"]))
 
 
-def install(lock_file: Path, folder: Path, tool: PackageTool) -> None:
+def fill(packages: Path, lock_file: Path, base: Base, tool: PackageTool) -> None:
+    """Unpacks wheels for the base's Python and platform, and compiles their bytecode with that Python."""
+    if not base.image:
+        install(lock_file, packages, tool, ("--compile-bytecode",))
+        return
+    from pipeline.bases.bytecode import compile_packages
+    from pipeline.embedded.docker.engine import connect
+
+    install(lock_file, packages, tool, Target(base.python_version, base.platform).options)
+    compile_packages(connect(), base.image, packages, ENVIRONMENT)
+
+
+def install(lock_file: Path, folder: Path, tool: PackageTool, options: Sequence[str]) -> None:
     """Unpacks the wheels of a lock into `folder`, which is new."""
     command = ["pip", "install", "--target", str(folder), "--requirements", str(lock_file), "--no-deps"]
-    command += ["--require-hashes", "--only-binary", ":all:", "--link-mode", "copy", "--compile-bytecode"]
+    command += ["--require-hashes", "--only-binary", ":all:", "--link-mode", "copy", *options]
     done = tool.run(*command)
     if done.code:
         raise failed(done)

@@ -43,20 +43,30 @@ class Finished:
 
 @dataclass(frozen=True)
 class PackageTool:
-    """Where packages come from, and where uv keeps what it has downloaded."""
+    """Where packages come from, and where uv keeps what it has downloaded.
+
+    `alone`: from the wheel folders only; not `patient`: an index that does not answer soon is not there.
+    """
 
     cache: Path
     index: str | None = None
     wheels: tuple[str, ...] = ()
+    alone: bool = False
+    patient: bool = True
 
     @classmethod
     def of(cls, course: Course, assignment: Assignment, cache: Path) -> PackageTool:
         """The course's wheels and index, and the wheel folders that the machine names (UV_FIND_LINKS)."""
-        folders = [str(course.wheels)] if course.wheels else []
+        return cls.with_wheels(course.wheels, cache, assignment.index)
+
+    @classmethod
+    def with_wheels(cls, wheels: Path | None, cache: Path, index: str | None = None) -> PackageTool:
+        """The same without a course."""
+        folders = [str(wheels)] if wheels else []
         folders += (
             re.split(r"[\s,]+", os.environ.get("UV_FIND_LINKS", "").strip()) if "UV_FIND_LINKS" in os.environ else []
         )
-        return cls(cache / "uv", assignment.index, tuple(one for one in folders if one))
+        return cls(cache / "uv", index, tuple(one for one in folders if one))
 
     def run(self, *arguments: str, wheels: Sequence[str] = (), seconds: float = SECONDS) -> Finished:
         """Runs uv, with the wheel folders alone where there are any, and then with the index. Raises nothing."""
@@ -64,7 +74,7 @@ class PackageTool:
         command += [part for folder in (*wheels, *self.wheels) for part in ("--find-links", folder)]
         if self.wheels:
             done = self._call([*command, "--no-index"], seconds)
-            if done.code == 0 or "No solution found" not in done.complaint:
+            if done.code == 0 or self.alone or "No solution found" not in done.complaint:
                 return done
         return self._call([*command, *(["--default-index", self.index] if self.index else [])], seconds)
 
@@ -85,18 +95,23 @@ class PackageTool:
     def environment(self) -> dict[str, str]:
         """Little memory, one thing at a time, no configuration files, no credentials."""
         kept = {name: value for name, value in os.environ.items() if KEPT.fullmatch(name)}
-        return kept | {
-            "PATH": os.defpath,
-            "HOME": str(self.cache),
-            "UV_CACHE_DIR": str(self.cache),
-            "UV_NO_CONFIG": "1",
-            "UV_NO_PROGRESS": "1",
-            "UV_PYTHON_DOWNLOADS": "never",
-            "UV_CONCURRENT_DOWNLOADS": "4",
-            "UV_CONCURRENT_INSTALLS": "1",
-            "UV_KEYRING_PROVIDER": "disabled",
-            "NO_COLOR": "1",
-        }
+        quick = {} if self.patient else {"UV_HTTP_TIMEOUT": "5", "UV_HTTP_RETRIES": "0"}
+        return (
+            kept
+            | quick
+            | {
+                "PATH": os.defpath,
+                "HOME": str(self.cache),
+                "UV_CACHE_DIR": str(self.cache),
+                "UV_NO_CONFIG": "1",
+                "UV_NO_PROGRESS": "1",
+                "UV_PYTHON_DOWNLOADS": "never",
+                "UV_CONCURRENT_DOWNLOADS": "4",
+                "UV_CONCURRENT_INSTALLS": "1",
+                "UV_KEYRING_PROVIDER": "disabled",
+                "NO_COLOR": "1",
+            }
+        )
 
     def index_answers(self, scratch: Path) -> Finished | None:
         """Asks the index for a package that every index has. None: it answered; else how it failed."""

@@ -13,26 +13,30 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.backends.functions import Action, ActionLimits
-from pipeline.backends.images import Base
+from pipeline.backends.images import CODE, ENVIRONMENT, RUNNER, Base
 from pipeline.errors import CourseError
 from pipeline.run import Checked
+from pipeline.settings import Course
 
 # https://pkg.go.dev/github.com/distribution/reference has this grammar
 PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 IMAGE = re.compile(
     rf"(?:[a-z0-9][a-z0-9.-]*(?::[0-9]{{1,5}})?/)?{PART}(?:/{PART})*"
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+    r"|sha256:[0-9a-f]{64}"
 )
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 TASKS = ("train", "predict")
 ENTRYPOINT = ("python3", "-m", "runner")
-CODE = "/code"
 
 
 def image(text: str) -> str:
-    """An image's reference by full match. Raises CourseError: references are made here or set by staff."""
+    """An image's reference, or an engine's id of one, by full match. Raises CourseError: staff set them, or we."""
     if not IMAGE.fullmatch(text):
-        raise CourseError(f"{text!r} is no image reference", hint="write registry/name:tag or name@sha256:...")
+        raise CourseError(
+            f"{text!r} is no image reference",
+            hint="write registry/name:tag or name@sha256:..., a registry as host:port",
+        )
     return text
 
 
@@ -53,15 +57,22 @@ def exec_form(arguments: tuple[str, ...]) -> str:
     return json.dumps(list(arguments))
 
 
-def image_reference(course: str, assignment: str, run: str) -> str:
-    """The name of a run's image; the registry before it is the matter of who pushes it."""
-    return image(f"{course}/{assignment}:{run}")
+def image_reference(course: Course, assignment: str, run: str) -> str:
+    """The name of a run's image, which begins with the course's registry where there is one."""
+    registry = f"{course.servers.registry.rstrip('/')}/" if course.servers.registry else ""
+    return image(f"{registry}{course.name}/{assignment}:{run}")
+
+
+def environment_reference(lock_sha256: str, base: Base) -> str:
+    """The name of the image that holds a lock's wheels for a base."""
+    return f"ml-pipeline/environments:{lock_sha256}-{base.digest.removeprefix('sha256:')[:16]}"
 
 
 def dockerfile(base: Base, lock_sha256: str, *, has_environment: bool) -> str:
     """A Dockerfile without RUN: base by digest, the lock's environment (an image of its own), code, user, entry."""
+    places = (RUNNER, *base.site, *([ENVIRONMENT] if has_environment else []))
     variables = {
-        "PYTHONPATH": "/opt/runner:/environment" if has_environment else "/opt/runner",
+        "PYTHONPATH": ":".join(places),
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
         "RUNNER_CODE": CODE,
@@ -69,12 +80,21 @@ def dockerfile(base: Base, lock_sha256: str, *, has_environment: bool) -> str:
     return render_template(
         "Dockerfile.j2",
         {
-            "base": f"{base.name}@{base.digest}",
-            "environment": f"environments:{lock_sha256}" if has_environment else None,
+            "base": base.image or f"{base.name}@{base.digest}",
+            "environment": environment_reference(lock_sha256, base) if has_environment else None,
             "variables": variables,
             "entrypoint": ENTRYPOINT,
+            "runner": RUNNER,
+            "packages": ENVIRONMENT,
+            "code": CODE,
         },
     )
+
+
+def with_labels(text: str, labels: Mapping[str, str]) -> str:
+    """A Dockerfile with labels at its end, in one instruction: each makes a layer."""
+    pairs = " ".join(f"{quoted(name)}={quoted(value)}" for name, value in sorted(labels.items()))
+    return f"{text}LABEL {pairs}\n" if pairs else text
 
 
 def render_template(name: str, values: Mapping[str, Any]) -> str:
@@ -95,7 +115,7 @@ def render_template(name: str, values: Mapping[str, Any]) -> str:
     return environment.get_template(name).render(values)
 
 
-def actions(course: str, run: str, checked: Checked) -> tuple[Action, ...]:
+def actions(course: Course, run: str, checked: Checked) -> tuple[Action, ...]:
     """The run's actions: one image, told apart by the bound parameter `task`."""
     limits = checked.assignment.limits
     return tuple(

@@ -170,6 +170,7 @@ class Run:
     dockerfile = Inside("render", "Dockerfile")
     actions_file = Inside("render", "actions.json")
     image_file = Inside("build", "image.json")
+    build_log = Inside("build", "build.log")
     # the course's alone: 0700, archived nowhere
     private = Inside("private")
     in_use_file = Inside("private", "lock")

@@ -5,6 +5,7 @@ Reading them from `course.toml` with faults, hints and the origin of each value 
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +16,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")]
 
 MEMORY = "peak_memory_mb"
+DEFAULT_BASE = "default"
+DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 URL = r"^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?$"
 ADDRESS = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"
 
@@ -141,7 +144,7 @@ class Assignment(Frozen):
     late: LateRule = Field(default_factory=LateRule)
     attempts: int | None = Field(default=None, ge=1)
     counts: Literal["best", "last"] = "best"
-    base: str = Field(default="default", description="the base that images build on")
+    base: str = Field(default=DEFAULT_BASE, description="the base that images build on")
     index: str | None = Field(default=None, description="package index, a campus mirror say; none: uv's default")
     packages: tuple[str, ...] | None = Field(default=None, description="allowed packages; none: every wheel")
     locked_as_of: AwareDatetime | None = Field(default=None, description="no package younger than this")
@@ -221,12 +224,31 @@ class Servers(Frozen):
         return self
 
 
+class BaseRecipe(Frozen):
+    """What images build on: Python from an image or a root file system, and packages on it; or an image as it is."""
+
+    name: Name
+    from_image: str | None = Field(default=None, description="an image with Python, pulled where it is not there")
+    rootfs: Path | None = Field(default=None, description="a root file system with Python: a folder or a tar")
+    image: str | None = Field(default=None, description="an image with all its packages, name@sha256:...")
+    packages: tuple[str, ...] = Field(default=(), description="laid onto the image; none: torch and numpy")
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> Self:
+        if sum(one is not None for one in (self.from_image, self.rootfs, self.image)) > 1:
+            raise ValueError(f"base {self.name!r} begins with one of from_image, rootfs and image")
+        if self.image is not None and (self.packages or not DIGEST.search(self.image)):
+            raise ValueError(f"base {self.name!r}: image is name@sha256:... and has its packages already")
+        return self
+
+
 class Course(Frozen):
     """Staff's settings. `practice` is true where no course file was given."""
 
     name: Name = "practice"
     title: str = ""
     assignments: tuple[Assignment, ...]
+    bases: tuple[BaseRecipe, ...] = ()
     servers: Servers = Field(default_factory=Servers)
     practice: bool = False
     wheels: Path | None = Field(default=None, description="a folder of wheels asked before the index")
@@ -239,6 +261,16 @@ class Course(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _bases_are_there(self) -> Self:
+        names = [DEFAULT_BASE, *(one.name for one in self.bases if one.name != DEFAULT_BASE)]
+        if len(names) < len(self.bases) or len(set(names)) < len(names):
+            raise ValueError("two bases have the same name")
+        for one in self.assignments:
+            if one.base not in names:
+                raise ValueError(f"{one.name} builds on base {one.base!r}, and there are {', '.join(names)}")
+        return self
+
+    @model_validator(mode="after")
     def _what_is_checked_can_be_measured(self) -> Self:
         checked = [one.name for one in self.assignments if any(each.measure == MEMORY for each in one.checks)]
         if self.servers.apihost is not None and checked:
@@ -247,6 +279,10 @@ class Course(Frozen):
                 "measures no memory; its limit holds all the same"
             )
         return self
+
+    def base(self, name: str) -> BaseRecipe | None:
+        """What the course says of a base; None: nothing, as of the default one that is built in."""
+        return next((one for one in self.bases if one.name == name), None)
 
     def assignment(self, name: str) -> Assignment | None:
         return next((one for one in self.assignments if one.name == name), None)

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pipeline.backends import Backends
 from pipeline.backends.ci import Builds, Jobs
 from pipeline.backends.ci.local import LocalBuilds
+from pipeline.backends.images import Images
 from pipeline.backends.images.process import ProcessImages
 from pipeline.backends.servers import Servers
 from pipeline.backends.servers.embedded import EmbeddedServers
 from pipeline.backends.servers.openwhisk import OpenWhiskServers
 from pipeline.build_server import BuildServer, read_build_server
-from pipeline.course import cache_folder, user_cache
-from pipeline.embedded.contract import ProcessImage
-from pipeline.errors import UsageError
+from pipeline.course import cache_folder, load_course
+from pipeline.embedded.contract import DockerImage, ProcessImage
 from pipeline.roster import Owner
 from pipeline.run import Run
 from pipeline.settings import Course, Sandbox
@@ -22,10 +22,17 @@ from pipeline.submissions.folder import CourseFolder
 
 
 def choose(run: Run) -> Backends:
-    """The backends that a run's record asks for. Raises UsageError for one that is not there yet."""
-    if run.record.request.sandbox is Sandbox.DOCKER:
-        raise UsageError("the docker sandbox is not there yet", hint="use --sandbox process")
-    return Backends(images=ProcessImages(cache_folder(run.record.course)), servers=servers(run))
+    """The backends that a run's record asks for."""
+    return Backends(images=images(run.record.course, run.record.request.sandbox), servers=servers(run))
+
+
+def images(course: Course, sandbox: Sandbox) -> Images:
+    """Who builds images for a sandbox; `auto` is resolved when a run begins."""
+    if sandbox is Sandbox.DOCKER:
+        from pipeline.backends.images.docker import DockerImages  # its libraries take time, and most need none
+
+        return DockerImages(course, cache_folder(course))
+    return ProcessImages(cache_folder(course), course)
 
 
 def servers(run: Run) -> Servers:
@@ -54,8 +61,6 @@ def choose_jobs(course: Course, owners: Sequence[Owner], server: BuildServer) ->
     return CourseJobs(Connection(server), course, owners, server)
 
 
-def runtime_image(reference: str, sandbox: Sandbox = Sandbox.AUTO) -> ProcessImage:
-    """What code actions run in, put together in the user's cache. Raises UsageError for one that is not there yet."""
-    if sandbox is Sandbox.DOCKER:
-        raise UsageError("the docker sandbox is not there yet", hint="use --sandbox process")
-    return ProcessImages(user_cache()).runtime(reference)
+def runtime_image(reference: str, sandbox: Sandbox = Sandbox.AUTO) -> ProcessImage | DockerImage:
+    """What code actions run in, of the default base. Raises CourseError where docker has no such base yet."""
+    return images(load_course(None).course, sandbox).runtime(reference)

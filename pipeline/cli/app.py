@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
-from pipeline.cli import course, data, doctor, jenkins, parameter_server, queue, runs, serve, starter, verdict
+from pipeline.cli import base, course, data, doctor, jenkins, parameter_server, queue, runs, serve, starter, verdict
 from pipeline.cli.output import show_error, tolerate_any_text, write
 from pipeline.errors import USAGE_EXIT_CODE, AbortedError, InfrastructureError, PipelineError, UsageError
 
@@ -58,6 +58,7 @@ app.add_typer(course.app, name="course", short_help="the folder of a course, and
 app.add_typer(queue.app, name="queue", short_help="what was pushed and is not graded yet")
 app.command("dispatch", short_help="grade what is pushed to a course")(queue.dispatch)
 app.add_typer(jenkins.app, name="jenkins", short_help="the jobs of a course in Jenkins")
+app.add_typer(base.app, name="base", short_help="the images that images build on")
 app.add_typer(data.app, name="data", short_help="data sets, shards, the store")
 
 

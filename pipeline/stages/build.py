@@ -9,7 +9,7 @@ from pipeline.course import cache_folder
 from pipeline.environments import make_environment
 from pipeline.package_tool import PackageTool
 from pipeline.rendering import image_reference
-from pipeline.run import done
+from pipeline.run import Record, done
 
 if TYPE_CHECKING:
     from pipeline.backends import Backends
@@ -32,7 +32,7 @@ def build(run: Run, backends: Backends, log: StageLog) -> None:
     log(f"environment: {describe(checked.locked, environment.cached)}")
     request = BuildRequest(
         run=record.run,
-        reference=image_reference(record.course.name, checked.assignment.name, record.run),
+        reference=image_reference(record.course, checked.assignment.name, record.run),
         tree_sha256=fetched.tree_sha256,
         image_file=run.image_file,
         base=base,
@@ -40,12 +40,14 @@ def build(run: Run, backends: Backends, log: StageLog) -> None:
         environment=environment.folder,
         lock_sha256=checked.lock_sha256,
         dockerfile=run.dockerfile.read_text(encoding="utf-8"),
+        environment_bytes=environment.size_bytes,
+        labels=provenance(record),
+        build_log=run.build_log,
     )
     image = backends.images.build(request)
     image = image.model_copy(
         update={
             "cached": image.cached and environment.cached,
-            "size_bytes": image.size_bytes + environment.size_bytes,
             "notes": (*image.notes, *environment.notes),
         }
     )
@@ -53,6 +55,19 @@ def build(run: Run, backends: Backends, log: StageLog) -> None:
     for note in image.notes:
         log(note)
     log(f"image {image.reference} {image.digest[:19]}, {image.size_bytes / 2**20:.0f} MB")
+
+
+def provenance(record: Record) -> dict[str, str]:
+    """Which submission an image was built from, by ids and hashes: a student's name is in none."""
+    checked, fetched = done(record.checked, "check"), done(record.fetched, "fetch")
+    return {
+        "ml-pipeline.run": record.run,
+        "ml-pipeline.course": record.course.name,
+        "ml-pipeline.assignment": checked.assignment.name,
+        "ml-pipeline.tree": fetched.tree_sha256,
+        "ml-pipeline.lock": checked.lock_sha256,
+        "org.opencontainers.image.revision": fetched.commit or "",
+    }
 
 
 def describe(locked: tuple[str, ...], cached: bool) -> str:

@@ -15,6 +15,6 @@ if TYPE_CHECKING:
 def push(run: Run, backends: Backends, log: StageLog) -> None:
     """Pushes the image and keeps the digest to expect."""
     built = done(run.record.image, "build")
-    pushed = backends.images.push(built)
+    pushed = backends.images.push(built, run.image_file)
     run.update(image=pushed)
-    log("local: nothing to push" if pushed == built else f"pushed as {pushed.digest}")
+    log("no registry: the image stays on this machine" if pushed == built else f"in the registry as {pushed.digest}")

@@ -21,7 +21,7 @@ def render(run: Run, backends: Backends, log: StageLog) -> None:
     checked = done(record.checked, "check")
     base = backends.images.base(checked.assignment.base)
     text = dockerfile(base, checked.lock_sha256, has_environment=bool(checked.locked))
-    registered = actions_json(actions(record.course.name, record.run, checked))
+    registered = actions_json(actions(record.course, record.run, checked))
     write_text(run.dockerfile, text)
     write_text(run.actions_file, registered)
     run.update(rendered=Rendered(dockerfile_sha256=sha256(text), action_sha256=sha256(registered)))

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pipeline.course import LoadedCourse, cache_folder, load_course
 from pipeline.errors import CourseError, UsageError
 from pipeline.practice import MNIST_TRAIN
-from pipeline.settings import Assignment, Check, Course, LateRule, Limits, Servers, TrainData, TrainJob
+from pipeline.settings import Assignment, BaseRecipe, Check, Course, LateRule, Limits, Servers, TrainData, TrainJob
 
 EXAMPLE = Path(__file__).parents[2] / "submissions_example" / "course.toml"
 SMALL = """\
@@ -158,8 +158,10 @@ def test_the_cache_is_the_users_where_the_course_names_none(monkeypatch: pytest.
     assert cache_folder(Course(assignments=(), cache=tmp_path / "own")) == tmp_path / "own"
 
 
-@pytest.mark.parametrize("model", [Course, Assignment, TrainJob, TrainData, Check, Limits, LateRule, Servers])
+@pytest.mark.parametrize(
+    "model", [Course, BaseRecipe, Assignment, TrainJob, TrainData, Check, Limits, LateRule, Servers]
+)
 def test_every_key_is_in_the_docs(model: type[BaseModel]) -> None:
     text = (EXAMPLE.parents[1] / "docs" / "settings.md").read_text()
     named = set(re.findall(r"`([a-z_]+)`", text)) | set(re.findall(r"assignments\.([a-z]+)\]", text))
-    assert set(model.model_fields) - {"practice", "assignments", "servers"} <= named
+    assert set(model.model_fields) - {"practice", "assignments", "bases", "servers"} <= named

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from jinja2 import UndefinedError
 from support.stages import RUN, FixedBase, new_run, submission, walk
 
 from pipeline.errors import CourseError
+from pipeline.practice import practice_course
 from pipeline.rendering import dockerfile, image, image_reference, quoted, render_template, variable
 from pipeline.run import Run
+from pipeline.settings import Servers
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "render"
 BASE = FixedBase().base("default")
@@ -54,8 +57,9 @@ def test_the_same_input_gives_the_same_bytes_and_the_record_their_hashes(tmp_pat
 def test_a_dockerfile_runs_nothing_and_ends_as_an_ordinary_user() -> None:
     for has_environment in (False, True):
         words = [line.split()[0] for line in dockerfile(BASE, "cd" * 32, has_environment=has_environment).splitlines()]
-        assert not {"RUN", "ADD", "LABEL", "ARG", "SHELL", "ONBUILD", "CMD"} & set(words)
-        assert words[-2:] == ["USER", "ENTRYPOINT"]
+        assert not {"RUN", "ADD", "ARG", "SHELL", "ONBUILD", "CMD"} & set(words)
+        assert words.count("USER") == words.count("ENTRYPOINT") == 1
+        assert words[-1] == "COPY", "another line of code makes one layer"
 
 
 def test_both_actions_share_image_and_limits_and_differ_by_task(tmp_path: Path) -> None:
@@ -93,4 +97,22 @@ def test_values_of_variables_are_quoted_for_their_place() -> None:
 
 
 def test_the_images_name_is_the_runs() -> None:
-    assert image_reference("ml", "mnist-train", RUN) == f"ml/mnist-train:{RUN}"
+    course = practice_course(name="ml")
+    assert image_reference(course, "mnist-train", RUN) == f"ml/mnist-train:{RUN}"
+    course = practice_course(name="ml", servers=Servers(registry="registry.example:5000/students"))
+    assert image_reference(course, "mnist-train", RUN) == f"registry.example:5000/students/ml/mnist-train:{RUN}"
+
+
+@pytest.mark.parametrize(
+    "registry", ["https://registry.example", "Registry.Example/UPPER", "registry.example:5000/a b"]
+)
+def test_a_registry_of_another_form_is_the_courses_fault(registry: str) -> None:
+    with pytest.raises(CourseError, match="image reference"):
+        image_reference(practice_course(servers=Servers(registry=registry)), "mnist-train", RUN)
+
+
+def test_a_base_of_an_engine_is_named_by_its_id_and_its_packages_go_before_an_environments() -> None:
+    base = replace(BASE, image=BASE.digest, site=("/usr/lib/python3/site-packages",))
+    lines = dockerfile(base, "cd" * 32, has_environment=True).splitlines()
+    assert f"FROM {BASE.digest}" in lines
+    assert any('PYTHONPATH="/opt/runner:/usr/lib/python3/site-packages:/environment"' in line for line in lines)

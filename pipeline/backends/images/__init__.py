@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from pipeline.bases.target import marker_environment
+from pipeline.embedded.contract import DockerImage, ProcessImage
 from pipeline.run import Image
+
+ENVIRONMENT, RUNNER, CODE = "/environment", "/opt/runner", "/code"
+"""Where the parts of an image lie in a container."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +29,25 @@ class Base:
     """process sandbox: a folder of these packages that is put on PYTHONPATH read-only, made by the first build"""
     image: str = ""
     """docker: what FROM names, an image id or name@digest"""
+    site: tuple[str, ...] = ()
+    """docker: the folders of its packages, which are found before an environment's"""
+    platform: str = ""
+    """docker: uv's name of what wheels are for; empty: this machine's own"""
     notes: tuple[str, ...] = ()
     """what a report says of it, such as the build of torch"""
+
+    @property
+    def markers(self) -> dict[str, str]:
+        """What markers of requirements are judged by, where it differs from this machine's own Python."""
+        return marker_environment(self.python_version, self.platform)
 
 
 @dataclass(frozen=True)
 class BuildRequest:
     """Everything that an image is made of. `source` and `environment` are folders of ours.
 
-    `image_file` is where what was built is described for whoever starts it.
+    `image_file` is where what was built is described for whoever starts it; `labels` say what it was built from, and
+    nothing of who wrote it; `build_log` keeps what the builder said.
     """
 
     run: str
@@ -44,6 +59,9 @@ class BuildRequest:
     environment: Path | None
     lock_sha256: str
     dockerfile: str
+    environment_bytes: int = 0
+    labels: dict[str, str] = field(default_factory=dict)
+    build_log: Path | None = None
 
 
 class Images(Protocol):
@@ -55,6 +73,13 @@ class Images(Protocol):
 
     def build(self, request: BuildRequest) -> Image: ...
 
-    def push(self, image: Image) -> Image:
-        """Puts the image where the workers' side pulls it; returns it with the digest to expect."""
+    def push(self, image: Image, image_file: Path, /) -> Image:
+        """Puts the image where the workers' side pulls it; returns it with the digest to expect, kept in its file too.
+
+        What it returns is the image itself where there is nothing to push.
+        """
+        ...
+
+    def runtime(self, reference: str) -> ProcessImage | DockerImage:
+        """What code actions run in, under that reference: base and runner, and no code, which comes at /init."""
         ...

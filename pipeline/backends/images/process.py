@@ -26,29 +26,54 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from pipeline.backends.images import Base, BuildRequest
+from pipeline.backends.images.runner_copy import copy_runner, runner_sha256
 from pipeline.embedded.contract import ProcessImage
 from pipeline.environments import put
 from pipeline.errors import CourseError, InfrastructureError
 from pipeline.files import write_json, write_text
+from pipeline.package_tool import PackageTool
 from pipeline.run import Image
+from pipeline.settings import DEFAULT_BASE, BaseRecipe, Course
 from pipeline.source import remove_folder
 
-NAME = "default"
+NAME = DEFAULT_BASE
 ROOTS = ("torch", "numpy")
 WITHOUT_BYTECODE = re.compile(r"/tests?/|/testing/_internal/")
 
 
 class ProcessImages:
-    """Builds manifests. `cache` keeps bases and copies of the runner, each under the hash of what it holds."""
+    """Builds manifests. `cache` keeps bases and copies of the runner, each under the hash of what it holds.
 
-    def __init__(self, cache: Path) -> None:
+    `course` says what its bases are made of; without one there is the default base alone.
+    """
+
+    def __init__(self, cache: Path, course: Course | None = None) -> None:
         self.cache = cache
+        self.course = course
+        self._twins: dict[str, Base] = {}
 
     def base(self, name: str) -> Base:
-        """What the base provides; its folder is made by the first build that needs it."""
-        if name != NAME:
+        """What the base provides; the default one's folder is made by the first build that needs it.
+
+        Raises CourseError for a base that cannot be laid out in a folder, InfrastructureError for wheels not to be had.
+        """
+        recipe = self.course.base(name) if self.course else None
+        if recipe is None and name != NAME:
             raise CourseError(f"there is no base {name!r} for the process sandbox", hint=f"there is {NAME!r}")
-        return self._base
+        if recipe is not None and recipe.image is not None:
+            hint = "use --sandbox docker, or give the base a list of packages instead"
+            raise CourseError(f"base {name!r} is an image, which the process sandbox cannot lay out", hint=hint)
+        if recipe is None or set(recipe.packages or ROOTS) == set(ROOTS):
+            return self._base
+        if name not in self._twins:
+            self._twins[name] = self._twin(recipe)
+        return self._twins[name]
+
+    def _twin(self, recipe: BaseRecipe) -> Base:
+        from pipeline.bases.twin import twin
+
+        wheels = self.course.wheels if self.course else None
+        return twin(recipe.name, recipe.packages, self.cache, PackageTool.with_wheels(wheels, self.cache))
 
     @cached_property
     def _base(self) -> Base:
@@ -67,9 +92,9 @@ class ProcessImages:
     def build(self, request: BuildRequest) -> Image:
         """Writes the manifest of base, environment and code; code is made read-only."""
         base, base_cached, base_size = self._provide(request.base)
-        runner, runner_sha256 = copy_of_runner(self.cache)
+        runner, runner_digest = copy_of_runner(self.cache)
         make_read_only(request.source)
-        parts = (request.base.digest, request.lock_sha256, request.tree_sha256, runner_sha256)
+        parts = (request.base.digest, request.lock_sha256, request.tree_sha256, runner_digest)
         manifest = ProcessImage(
             reference=request.reference,
             digest=f"sha256:{hashlib.sha256(' '.join(parts).encode()).hexdigest()}",
@@ -87,7 +112,7 @@ class ProcessImages:
             base=request.base.name,
             base_digest=request.base.digest,
             lock_sha256=request.lock_sha256,
-            size_bytes=base_size + size_of(request.source),
+            size_bytes=base_size + request.environment_bytes + size_of(request.source),
             cached=base_cached,
             notes=request.base.notes,
         )
@@ -95,12 +120,12 @@ class ProcessImages:
     def runtime(self, reference: str) -> ProcessImage:
         """The image of a managed kind: base and runner, and no code, which comes at /init."""
         base, _, _ = self._provide(self._base)
-        runner, runner_sha256 = copy_of_runner(self.cache)
+        runner, runner_digest = copy_of_runner(self.cache)
         no_code = self.cache / "no-code"
         no_code.mkdir(mode=0o755, exist_ok=True)
         return ProcessImage(
             reference=reference,
-            digest=f"sha256:{hashlib.sha256(f'{self._base.digest} {runner_sha256}'.encode()).hexdigest()}",
+            digest=f"sha256:{hashlib.sha256(f'{self._base.digest} {runner_digest}'.encode()).hexdigest()}",
             python=Path(sys.executable).resolve(),
             base=base,
             environment=None,
@@ -108,7 +133,7 @@ class ProcessImages:
             runner=runner,
         )
 
-    def push(self, image: Image) -> Image:
+    def push(self, image: Image, _image_file: Path, /) -> Image:
         """Nothing to put anywhere: the folders are on this machine."""
         return image
 
@@ -227,29 +252,19 @@ def compile_missing(packages: Path) -> None:
 
 def copy_of_runner(cache: Path) -> tuple[Path, str]:
     """A folder that holds the package `runner` and nothing else, and the hash of its files."""
-    spec = importlib.util.find_spec("runner")
-    if spec is None or not spec.submodule_search_locations:
-        raise InfrastructureError("the package `runner` is not installed", hint="run `make setup`")
-    package = Path(next(iter(spec.submodule_search_locations)))
-    modules = sorted(path for path in package.rglob("*.py"))
-    digest = hashlib.sha256(sys.version.encode())
-    for module in modules:
-        digest.update(f"{module.relative_to(package)}\0".encode() + hashlib.sha256(module.read_bytes()).digest())
-    folder = cache / "runners" / digest.hexdigest()
+    digest = runner_sha256(sys.version)
+    folder = cache / "runners" / digest
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
         try:
-            for module in modules:
-                target = partial / "runner" / module.relative_to(package)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(module, target)
+            copy_runner(partial)
             compileall.compile_dir(partial, quiet=2)
             partial.chmod(0o755)
             put(partial, folder)
         finally:
             remove_folder(partial)
-    return folder, digest.hexdigest()
+    return folder, digest
 
 
 def make_read_only(folder: Path) -> None:

@@ -67,8 +67,9 @@ class Images:
         manifest = self.manifest(reference)
         if manifest is None and managed:
             raise NoImageError(f"there is no image {reference}")
-        # the engine's own name of it may be another
-        reference = manifest.reference if manifest is not None else reference
+        if manifest is not None:
+            # one of ours is known by its id alone: its reference stands for a kind of action
+            reference = manifest.id if managed else manifest.reference
         found = await self.inspected(reference)
         if found is None and registry_of(reference):
             await self.pull(reference)
@@ -103,12 +104,8 @@ class Images:
         """All who want the same image wait for the same pull."""
         if reference not in self.pulling:
             self.pulling[reference] = asyncio.create_task(self.pulled(reference))
-        pulling = self.pulling[reference]
-        try:
-            await asyncio.shield(pulling)
-        finally:
-            if pulling.done():
-                self.pulling.pop(reference, None)
+            self.pulling[reference].add_done_callback(lambda _: self.pulling.pop(reference))
+        await asyncio.shield(self.pulling[reference])
 
     async def pulled(self, reference: str) -> None:
         """The key goes to the registry that it is for, and to no other."""
