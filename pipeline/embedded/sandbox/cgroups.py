@@ -22,6 +22,7 @@ SLACK_MB = 64
 SLACK_TASKS = 8
 """bubblewrap, its first process inside, and the relay are not the program's."""
 MB = 2**20
+PIECE = 64 * 1024
 IO_BYTES, BOTH_OF_1 = "blkio.throttle.io_service_bytes", re.compile(r"^\S+ (Read|Write) (\d+)$", re.MULTILINE)
 IO_STAT, BOTH_OF_2 = "io.stat", re.compile(r"\b(rbytes|wbytes)=(\d+)")
 READ, WRITTEN = ("Read", "rbytes"), ("Write", "wbytes")
@@ -58,42 +59,36 @@ class Cgroup:
 
     def memory_mb(self) -> float | None:
         """Anonymous memory and tmpfs of all its processes; None when it cannot be read."""
-        values = read_pairs(self.memory / "memory.stat")
-        anonymous = values.get("anon" if self.unified else "rss")
-        return None if anonymous is None else (anonymous + values.get("shmem", 0)) / MB
+        counts = text_of(self.memory, "memory.stat")
+        anonymous = number_in(counts, "anon" if self.unified else "rss")
+        return None if anonymous is None else (anonymous + (number_in(counts, "shmem") or 0)) / MB
 
     def cpu_s(self) -> float | None:
         """Processor seconds of all processes that it ever held."""
         if self.unified:
-            used = read_pairs(self.cpu / "cpu.stat").get("usage_usec")
+            used = number_in(text_of(self.cpu, "cpu.stat"), "usage_usec")
             return None if used is None else used / 1e6
-        with contextlib.suppress(OSError, ValueError):
-            return int((self.cpu / "cpuacct.usage").read_text()) / 1e9
-        return None
+        nanoseconds = text_of(self.cpu, "cpuacct.usage").strip()
+        return int(nanoseconds) / 1e9 if nanoseconds.isdecimal() else None
 
     def io_bytes(self) -> tuple[int, int] | None:
         """Bytes read from disk and written to it; None where they are not counted."""
         if self.io is None:
             return None
         file, counts = (IO_STAT, BOTH_OF_2) if self.unified else (IO_BYTES, BOTH_OF_1)
-        try:
-            found = [(name, int(count)) for name, count in counts.findall((self.io / file).read_text())]
-        except OSError:
-            return None
+        found = [(name, int(count)) for name, count in counts.findall(text_of(self.io, file))]
         read, written = (sum(count for name, count in found if name in names) for names in (READ, WRITTEN))
         return read, written
 
     def killed_for(self) -> str:
         """`memory` or `processes` where a limit of the group was met, else nothing."""
         events = "memory.events" if self.unified else "memory.oom_control"
-        if read_pairs(self.memory / events).get("oom_kill", 0) > 0:
+        if number_in(text_of(self.memory, events), "oom_kill"):
             return "memory"
-        return "processes" if read_pairs(self.pids / "pids.events").get("max", 0) > 0 else ""
+        return "processes" if number_in(text_of(self.pids, "pids.events"), "max") else ""
 
     def members(self) -> list[int]:
-        with contextlib.suppress(OSError, ValueError):
-            return [int(line) for line in (self.pids / "cgroup.procs").read_text().split()]
-        return []
+        return [int(line) for line in text_of(self.pids, "cgroup.procs").split()]
 
     def kill(self) -> None:
         """All members in one step, where the kernel offers that."""
@@ -171,10 +166,27 @@ def write(path: Path, value: int) -> None:
     path.write_text(str(value))
 
 
-def read_pairs(path: Path) -> dict[str, int]:
-    """`name number` lines; empty when the file cannot be read."""
+def number_in(text: str, name: str) -> int | None:
+    """The number in the line `name number`; None where there is no such line."""
+    _, found, rest = f"\n{text}".partition(f"\n{name} ")
     try:
-        lines = path.read_text().splitlines()
-        return {name: int(value) for name, value in (line.split() for line in lines)}
-    except (OSError, ValueError):
-        return {}
+        return int(rest.partition("\n")[0]) if found else None
+    except ValueError:
+        return None
+
+
+def text_of(folder: Path, file: str) -> str:
+    """What a file says, nothing where it cannot be read; by the shortest way, as each activation takes several."""
+    try:
+        descriptor = os.open(f"{folder}/{file}", os.O_RDONLY)
+    except OSError:
+        return ""
+    try:
+        parts = []
+        while part := os.read(descriptor, PIECE):
+            parts.append(part)
+        return b"".join(parts).decode()
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
