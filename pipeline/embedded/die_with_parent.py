@@ -17,10 +17,15 @@ PR_SET_PDEATHSIG = 1
 FIRST_LISTENER = 3
 
 
-def main(parent: int, listener: int, command: list[str]) -> None:
-    """Never returns. On macOS, which has no such signal, the next supervisor reaps what was left."""
+def die_with_parent(*_: object) -> None:
+    """From now on the kernel kills this process when the thread that started it ends (Linux); also gunicorn's hook."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def main(parent: int, listener: int, command: list[str]) -> None:
+    """Never returns. On macOS, which has no such signal, the next supervisor reaps what was left."""
+    die_with_parent()
     if os.getppid() != parent:  # it ended before the call above
         sys.exit(1)
     if listener >= 0:

@@ -6,11 +6,9 @@ python -m pipeline.training.server --config FILE
 from __future__ import annotations
 
 import argparse
-import ctypes
 import logging
 import os
 import select
-import signal
 import socket
 import sys
 import threading
@@ -21,6 +19,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.workers.gthread import ThreadWorker
 from werkzeug.serving import make_server
 
+from pipeline.embedded.die_with_parent import die_with_parent
 from pipeline.errors import InfrastructureError, PipelineError
 from pipeline.files import write_json
 from pipeline.training.checkpoints import BucketStore, CheckpointStore, FolderStore
@@ -34,7 +33,6 @@ KEEP_ALIVE_S = 120
 STAY_S = 0.1
 GRACE_S = 20
 OWNER_ONLY = 0o077
-PR_SET_PDEATHSIG = 1
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -79,6 +77,7 @@ class Application(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
             "proc_name": "parameter-server",
             "loglevel": "warning",
+            # a killed server must not write checkpoints beside the one that resumes
             "post_fork": die_with_parent,
             "post_worker_init": self.listening,
             "worker_exit": self.stopped,
@@ -111,12 +110,6 @@ class Application(BaseApplication):  # type: ignore[misc]
     def stopped(self, _arbiter: Any, _worker: Any) -> None:
         self.stopping.set()
         self.server.close()
-
-
-def die_with_parent(_arbiter: Any, _worker: Any) -> None:
-    """A killed server must not write checkpoints beside the one that resumes; gunicorn looks only once a second."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def readable(connection: socket.socket, timeout_s: float) -> bool:

@@ -10,9 +10,9 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 
 from pipeline.backends.choose import choose_builds
+from pipeline.embedded.die_with_parent import die_with_parent
 from pipeline.errors import PipelineError
 from pipeline.submissions.folder import CourseFolder
-from pipeline.training.server import die_with_parent
 from pipeline.web.app import create_app
 
 THREADS = 160
