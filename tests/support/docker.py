@@ -4,7 +4,7 @@
 |---|---|---|
 | `engine` | session | the docker SDK's client of the engine that answers at DOCKER_HOST or its usual socket |
 | `debian_python` | session | the reference of an image with python3.11 and nothing else; `.ci/run` imports it |
-| `default_base` | session | the reference of the course's default base, with torch, from `pipeline base build` |
+| `default_base` | session | the reference of the course's default base, with torch; `.ci/run` builds it |
 | `registry` | session | a RegistryServer (support.registry_server): asks for credentials, on the loopback |
 | `minio` | session | a MinioServer (support.minio_server) on the loopback |
 | `docker_unchanged` | test | fails where the test leaves a container, network, volume or firewall rule |
@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import docker
 import docker.errors
@@ -28,9 +29,9 @@ import requests
 from support import left_behind, minio_server, registry_server
 from support.minio_server import MinioServer
 from support.registry_server import RegistryServer
-from support.runs import pipeline
 
 DEBIAN_PYTHON = os.environ.get("DEBIAN_PYTHON", "debian-python:bookworm")
+DEFAULT_BASE = "ml-pipeline/base:default"
 GONE_S = 45.0
 UNREACHABLE = (docker.errors.DockerException, requests.RequestException)
 
@@ -48,23 +49,20 @@ def engine() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="session")
 def debian_python(engine: docker.DockerClient) -> str:
-    return there(engine, DEBIAN_PYTHON)
+    return there(engine, DEBIAN_PYTHON, "it cannot be pulled from anywhere")
 
 
-def there(engine: docker.DockerClient, reference: str) -> str:
+def there(engine: docker.DockerClient, reference: str, otherwise: str) -> str:
     try:
         engine.images.get(reference)
     except docker.errors.ImageNotFound:
-        pytest.skip(f"the docker engine has no image {reference}, and cannot pull it")
+        pytest.skip(f"the docker engine has no image {reference}: {otherwise}")
     return reference
 
 
 @pytest.fixture(scope="session")
-def default_base(debian_python: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Takes a minute where the engine does not have it yet; it stays there."""
-    done = pipeline("base", "build", "default", "--from", debian_python, out=tmp_path_factory.mktemp("base"))
-    assert done.code == 0, done.output
-    return done.output.split()[-1]
+def default_base(engine: docker.DockerClient) -> str:
+    return there(engine, DEFAULT_BASE, "`pipeline base build` makes it")
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +83,13 @@ def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
 
 @pytest.fixture
 def docker_unchanged(engine: docker.DockerClient) -> Iterator[None]:
-    """Everything that the test makes on the engine and in the firewall is gone after it, or its names are told."""
+    with unchanged(engine):
+        yield
+
+
+@contextmanager
+def unchanged(engine: docker.DockerClient) -> Iterator[None]:
+    """What is made on the engine and in the firewall inside of it is gone soon after, or the test fails with names."""
     before = left_behind.seen(engine)
     yield
     deadline = time.monotonic() + GONE_S
