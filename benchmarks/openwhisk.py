@@ -3,9 +3,10 @@
     python -m benchmarks.openwhisk --apihost http://HOST:PORT --auth-file FILE [--image probe:1]
     python -m benchmarks.openwhisk --servers servers.json        (the --ready-file of `pipeline serve`)
 
-The image is that of tests/openwhisk/probe, or any that answers /init and /run. A cold start is compared with a bare
-`docker run -d` of the same image until its port accepts, one after the other, where this machine has a docker engine
-with that image. FILE holds `uuid:key` in one line. Only ratios of one run mean something on a shared machine.
+The image is that of tests/openwhisk/probe, or any that answers /init and /run. Where this machine has a docker engine
+with that image, a cold start is compared with a bare `docker run -d` of it until its port accepts, and a warm call with
+a POST to such a container itself, in turns. FILE holds `uuid:key` in one line. Only ratios of one run mean something on
+a shared machine.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ ACTION = "benchmark"
 ARGUMENTS = {"mode": "count"}
 PATIENCE_S = 60.0
 BETWEEN_S = 0.002
+TURN = 10
+REMOVAL_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,9 @@ def quantiles(times: list[float]) -> str:
     return f"{statistics.median(ordered):6.1f} ms (median), {ordered[int(0.95 * (len(ordered) - 1))]:6.1f} ms (95 %)"
 
 
-def bare_start_ms(image: str) -> float:
-    """`docker run -d` of the image until port 8080 accepts."""
+@contextmanager
+def bare_container(image: str) -> Iterator[tuple[str, float]]:
+    """`docker run -d` of the image: its address, and milliseconds until port 8080 accepted."""
     begun = time.perf_counter()
     run = ["docker", "run", "-d", "--label", "benchmark", image]
     container = subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
@@ -86,9 +90,19 @@ def bare_start_ms(image: str) -> float:
         show = ["docker", "inspect", "-f", "{{.NetworkSettings.IPAddress}}", container]
         address = subprocess.run(show, capture_output=True, text=True, check=True).stdout.strip()
         until_accepted(address, begun + PATIENCE_S)
-        return (time.perf_counter() - begun) * 1000
+        yield address, (time.perf_counter() - begun) * 1000
     finally:
         subprocess.run(["docker", "rm", "-f", container], capture_output=True, check=False)
+
+
+def bare_call_ms(address: str) -> float:
+    """A POST of /run to a container itself, each on a connection of its own: what no server can be faster than."""
+    begun = time.perf_counter()
+    connection = http.client.HTTPConnection(address, 8080, timeout=60)
+    connection.request("POST", "/run", json.dumps({"value": ARGUMENTS}), {"Content-Type": "application/json"})
+    connection.getresponse().read()
+    connection.close()
+    return (time.perf_counter() - begun) * 1000
 
 
 def until_accepted(address: str, end: float) -> None:
@@ -120,25 +134,40 @@ def cold(server: Server, image: str, starts: int) -> None:
     bare, ours = [], []
     for _ in range(starts):
         if has_image(image):
-            bare.append(bare_start_ms(image))
+            with bare_container(image) as (_, took):
+                bare.append(took)
         server.renew(image)
         ours += server.calls(1)
-    print(f"cold start           {statistics.median(ours):6.0f} ms")
+    print(f"cold start           {quantiles(ours)}{compared(ours, bare)}")
     if bare:
-        ratio = statistics.median(ours) / statistics.median(bare)
-        print(f"bare docker run -d   {statistics.median(bare):6.0f} ms; the cold start takes {ratio:.2f} times as long")
+        print(f"bare docker run -d   {quantiles(bare)}")
 
 
-def report(server: Server, image: str, calls: int, clients: int, starts: int) -> None:
-    with measured(server, image):
-        cold(server, image, starts)
-        server.calls(20)
+def warm(server: Server, image: str, calls: int) -> None:
+    """Calls of the server and of a bare container in turns."""
+    server.calls(20)
+    if not has_image(image):
         print(f"warm                 {quantiles(server.calls(calls))}")
-        begun = time.perf_counter()
-        with ThreadPoolExecutor(clients) as pool:
-            times = [one for each in pool.map(server.calls, [calls // 2] * clients) for one in each]
-        rate = len(times) / (time.perf_counter() - begun)
-        print(f"{clients} clients at once    {quantiles(times)}; {rate:.0f} calls a second")
+        return
+    bare, ours = [], []
+    with bare_container(image) as (address, _):
+        for _ in range(calls // TURN):
+            bare += [bare_call_ms(address) for _ in range(TURN)]
+            ours += server.calls(TURN)
+    print(f"warm                 {quantiles(ours)}{compared(ours, bare)}")
+    print(f"bare POST /run       {quantiles(bare)}")
+
+
+def together(server: Server, calls: int, clients: int) -> None:
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        times = [one for each in pool.map(server.calls, [calls // 2] * clients) for one in each]
+    rate = len(times) / (time.perf_counter() - begun)
+    print(f"{clients} clients at once    {quantiles(times)}; {rate:.0f} calls a second")
+
+
+def compared(ours: list[float], bare: list[float]) -> str:
+    return f"; {statistics.median(ours) / statistics.median(bare):.2f} times the bare one" if bare else ""
 
 
 def asked_server(options: argparse.Namespace) -> Server:
@@ -160,7 +189,11 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--starts", type=int, default=5)
     options = parser.parse_args()
-    report(asked_server(options), options.image, options.calls, options.clients, options.starts)
+    server = asked_server(options)
+    with measured(server, options.image):
+        cold(server, options.image, options.starts)
+        warm(server, options.image, options.calls)
+        together(server, options.calls, options.clients)
 
 
 if __name__ == "__main__":
