@@ -13,7 +13,20 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
-from pipeline.cli import base, course, data, doctor, jenkins, parameter_server, queue, runs, serve, starter, verdict
+from pipeline.cli import (
+    base,
+    course,
+    data,
+    doctor,
+    grades,
+    jenkins,
+    parameter_server,
+    queue,
+    runs,
+    serve,
+    starter,
+    verdict,
+)
 from pipeline.cli.output import show_error, tolerate_any_text, write
 from pipeline.errors import USAGE_EXIT_CODE, AbortedError, InfrastructureError, PipelineError, UsageError
 
@@ -56,6 +69,8 @@ app.command("serve", short_help="the embedded servers, until stopped")(serve.ser
 app.command("parameter-server", short_help="a parameter server by hand")(parameter_server.parameter_server)
 app.add_typer(course.app, name="course", short_help="the folder of a course, and who may push to it")
 app.add_typer(queue.app, name="queue", short_help="what was pushed and is not graded yet")
+app.command("grades", short_help="what counts of each student")(grades.grades)
+app.add_typer(grades.app, name="regrade", short_help="grade again, and let it count")
 app.command("dispatch", short_help="grade what is pushed to a course")(queue.dispatch)
 app.add_typer(jenkins.app, name="jenkins", short_help="the jobs of a course in Jenkins")
 app.add_typer(base.app, name="base", short_help="the images that images build on")
