@@ -17,8 +17,8 @@ PR_SET_PDEATHSIG = 1
 FIRST_LISTENER = 3
 
 
-def die_with_parent(*_: object) -> None:
-    """From now on the kernel kills this process when the thread that started it ends (Linux); also gunicorn's hook."""
+def die_with_parent() -> None:
+    """From now on the kernel kills this process when the thread that started it ends (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 

@@ -78,7 +78,7 @@ class Application(BaseApplication):  # type: ignore[misc]
             "proc_name": "parameter-server",
             "loglevel": "warning",
             # a killed server must not write checkpoints beside the one that resumes
-            "post_fork": die_with_parent,
+            "post_fork": lambda _arbiter, _worker: die_with_parent(),
             "post_worker_init": self.listening,
             "worker_exit": self.stopped,
             "certfile": str(settings.certificate) if settings.certificate else None,

@@ -36,7 +36,7 @@ class Application(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
             "proc_name": "course-pages",
             "loglevel": "warning",
-            "post_fork": die_with_parent,
+            "post_fork": lambda _arbiter, _worker: die_with_parent(),
         }
         for name, value in values.items():
             self.cfg.set(name, value)
