@@ -7,6 +7,8 @@ import contextlib
 import os
 from functools import partial
 
+import docker.errors
+
 from pipeline.embedded.contract import CODE_IMAGE, EVERY_ACTION, Reach
 from pipeline.embedded.docker import leftovers
 from pipeline.embedded.docker.addresses import Addresses
@@ -19,7 +21,7 @@ from pipeline.embedded.docker.images import Found, Images, Registry
 from pipeline.embedded.docker.measures import UNSEEN, Measures
 from pipeline.embedded.docker.networks import Network, Networks
 from pipeline.embedded.docker.owner import owner_of
-from pipeline.embedded.openwhisk.containers import ContainerSpec, NoContainerError
+from pipeline.embedded.openwhisk.containers import ContainerSpec, NoContainerError, NoImageError
 from pipeline.embedded.openwhisk.settings import default_pool_mb
 from pipeline.embedded.settings import EmbeddedSettings
 from pipeline.embedded.state import State
@@ -27,6 +29,7 @@ from pipeline.errors import PipelineError
 
 LOOK_S = 0.1
 PREFIX = "pipeline-"
+BLAMES_IMAGE = (400, 404)
 
 
 class DockerMaker:
@@ -110,7 +113,8 @@ class DockerMaker:
             await container.start(partial(self.measures.watch, memory_mb=spec.memory_mb, processes=reach.processes))
         except ENGINE_ERRORS as error:
             await container.stop()
-            raise NoContainerError(f"docker started no container of {image.id}: {said(error)}") from error
+            kind = NoImageError if is_of_image(error) else NoContainerError
+            raise kind(f"docker started no container of {spec.image or image.id}: {said(error)}") from error
         except BaseException:
             await container.stop()
             raise
@@ -148,3 +152,8 @@ class DockerMaker:
         self.measures.close()
         await asyncio.to_thread(self.guardian.dismiss)
         self.engine.close()
+
+
+def is_of_image(error: BaseException) -> bool:
+    """Whether the engine blames what the image says of itself, such as no command, or no longer has the image."""
+    return isinstance(error, docker.errors.APIError) and error.status_code in BLAMES_IMAGE
