@@ -51,10 +51,13 @@ def said() -> Iterator[list[str]]:
         yield [f"127.0.0.1:{server.server_address[1]}" for server in servers]
 
 
-@pytest.mark.parametrize("sandbox", ["process"])
+@pytest.mark.parametrize("sandbox", ["process", "docker"])
 def test_an_action_reaches_the_api_the_store_and_what_was_named(
-    sandbox: str, processes: Processes, said: list[str], tmp_path: Path
+    sandbox: str, processes: Processes, said: list[str], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    if sandbox == "docker":
+        request.getfixturevalue("default_base")
+        request.getfixturevalue("docker_unchanged")
     named, not_named = said
     process, ready = serve(processes, tmp_path, "--sandbox", sandbox, "--reach", named)
     told = read(ready)

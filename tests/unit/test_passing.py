@@ -177,3 +177,23 @@ async def a_free_port() -> int:
     server.close()
     await server.wait_closed()
     return port
+
+
+def test_a_port_that_this_host_has_already_becomes_another_one() -> None:
+    async def steps() -> None:
+        gateway = Gateway("127.0.0.1")
+        with tempfile.TemporaryDirectory() as folder:
+            await asyncio.start_unix_server(saying("one"), str(Path(folder, "one")))
+            other = await asyncio.start_server(saying("this host"), "0.0.0.0", 0)
+            taken = other.sockets[0].getsockname()[1]
+            await gateway.offer("one", (Service(name="s", socket=Path(folder, "one"), port=taken),))
+            gateway.admit("127.0.0.1", "one")
+            port = gateway.ports[taken]
+            assert port != taken
+            assert await said(port) == b"one"
+            await gateway.offer("one", ())
+            assert gateway.ports == {}
+            gateway.close()
+            other.close()
+
+    asyncio.run(steps())

@@ -29,14 +29,16 @@ class Gateway:
         self.address = address
         self.services: dict[str, Mapping[int, Service]] = {}
         self.servers: dict[int, asyncio.Server] = {}
+        self.asked_for: dict[int, int] = {}
         self.actions: dict[str, str] = {}
         self.known: dict[str, asyncio.Event] = {}
         self.opening = asyncio.Lock()
         self.passing = Passing(self.route, most=CONNECTIONS, most_each=CONNECTIONS_EACH)
 
     @property
-    def ports(self) -> frozenset[int]:
-        return frozenset(self.servers)
+    def ports(self) -> dict[int, int]:
+        """Where services answer, by the port that they were to have: another one where this host has that already."""
+        return {wanted: port for port, wanted in self.asked_for.items()}
 
     async def offer(self, action: str, services: tuple[Service, ...]) -> None:
         """These, in the place of those that the action had; ports that nobody uses any more are closed.
@@ -46,21 +48,32 @@ class Gateway:
         async with self.opening:
             self.services[action] = MappingProxyType({service.port: service for service in services})
             wanted = {port for offered in self.services.values() for port in offered}
-            for port in wanted - self.ports:
+            for port in wanted - set(self.ports):
                 await self.listen(port)
-            for port in self.ports - wanted:
-                self.servers.pop(port).close()
+            for port, unused in list(self.asked_for.items()):
+                if unused not in wanted:
+                    self.servers.pop(port).close()
+                    del self.asked_for[port]
 
-    async def listen(self, port: int) -> None:
-        loop = asyncio.get_running_loop()
+    async def listen(self, wanted: int) -> None:
         try:
-            self.servers[port] = await loop.create_server(self.passing, self.address, port, backlog=BACKLOG)
-        except OSError as error:
-            raise CourseError(
-                f"cannot listen on {self.address}:{port}, this host's address on a network of containers: "
-                f"{error.strerror}",
-                hint="the docker engine must run on this machine itself; --sandbox process needs none",
-            ) from error
+            server = await self.listening(wanted)
+        except OSError:
+            # below 1024 and not root, or a service of this host listens on all its addresses
+            try:
+                server = await self.listening(0)
+            except OSError as error:
+                raise CourseError(
+                    f"cannot listen on {self.address}, this host's address for containers: {error.strerror}",
+                    hint="the docker engine must run on this machine itself; --sandbox process needs none",
+                ) from error
+        port = server.sockets[0].getsockname()[1]
+        self.servers[port] = server
+        self.asked_for[port] = wanted
+
+    async def listening(self, port: int) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(self.passing, self.address, port, backlog=BACKLOG)
 
     async def route(self, peer: str, port: int) -> Service | None:
         """Waits for a peer that is not known yet: only containers of ours are on this network."""
@@ -68,7 +81,8 @@ class Gateway:
             async with asyncio.timeout(ADMITTED_S):
                 await self.known.setdefault(peer, asyncio.Event()).wait()
         action = self.actions.get(peer)
-        return None if action is None else self.reached(action).get(port)
+        wanted = self.asked_for.get(port)
+        return None if action is None or wanted is None else self.reached(action).get(wanted)
 
     def reached(self, action: str) -> Mapping[int, Service]:
         found = self.services.get(action)

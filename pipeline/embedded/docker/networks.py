@@ -53,6 +53,12 @@ class Place:
     led: dict[str, dict[tuple[str, int], int]] = field(default_factory=dict)
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    def opening(self) -> Opening:
+        """What answers now, and the addresses that lead there."""
+        ports = self.gateway.ports
+        led = {address: ports[port] for each in self.led.values() for address, port in each.items() if port in ports}
+        return Opening(self.network.gateway, frozenset(ports.values()), led)
+
 
 class Networks:
     """Makes networks at their first use. `pool` is the range that they are cut from, `containers` how many each takes.
@@ -156,10 +162,9 @@ class Networks:
             for service in reach.services:
                 if service.target:
                     await self.lead(place, reach.action, service)
-            led = {address: port for each in place.led.values() for address, port in each.items()}
-            opening = Opening(place.network.gateway, place.gateway.ports, led)
-            await asyncio.to_thread(self.firewall.open, place.network.bridge, opening)
-        return {service.name: f"{place.network.gateway}:{service.port}" for service in reach.services}
+            await asyncio.to_thread(self.firewall.open, place.network.bridge, place.opening())
+            ports = place.gateway.ports
+        return {service.name: f"{place.network.gateway}:{ports[service.port]}" for service in reach.services}
 
     async def lead(self, place: Place, action: str, service: Service) -> None:
         host, port = address_of(service.target)
