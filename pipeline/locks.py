@@ -17,11 +17,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from pipeline.backends.images import Base
+from pipeline.bases.target import Target
 from pipeline.errors import Fault, InfrastructureError, SubmissionError
 from pipeline.files import write_text
 from pipeline.package_tool import Finished, PackageTool
 from pipeline.requirements import FILE, Requirements
 from pipeline.settings import Assignment
+from pipeline.torch_builds import TORCH, of_another_build
 
 FILTERED = "exclude-newer"
 FAR_AHEAD = "2999-01-01T00:00:00+00:00"
@@ -58,14 +60,32 @@ def lock(requirements: Requirements, base: Base, assignment: Assignment, cache: 
         return Lock(file.read_text(encoding="utf-8"), kept=True)
     with tempfile.TemporaryDirectory(prefix="lock-") as scratch:
         text, notes = resolve(requirements, base, assignment, tool, Path(scratch))
+    refuse_other_builds(text, base, requirements)
     if not file.exists():
         write_text(file, text)
     return Lock(text, kept=False, notes=notes)
 
 
+def refuse_other_builds(text: str, base: Base, requirements: Requirements) -> None:
+    """Raises SubmissionError for wheels that could be installed and not be imported."""
+    pins = dict(one.split("==") for one in PINNED.findall(text))
+    found = of_another_build(base.packages.get(TORCH, ""), pins)
+    if found:
+        faults = [
+            Fault(
+                FILE,
+                f"{name} {pins[name]} is built for CUDA and cannot be imported with the base's torch, a CPU build",
+                f"leave it out, and what needs it; or ask the staff for a base with {name}",
+                line_of(name, requirements),
+            )
+            for name in found
+        ]
+        raise SubmissionError("requirements.txt asks for what does not work on this base", faults=faults)
+
+
 def in_base(requirement: Requirement, base: Base) -> bool:
     """Whether the base alone meets a requirement, whose version was judged before. Extras may bring in more."""
-    if requirement.marker is not None and not requirement.marker.evaluate():
+    if requirement.marker is not None and not requirement.marker.evaluate(base.markers):
         return True
     return canonicalize_name(requirement.name) in base.packages and not requirement.extras
 
@@ -93,7 +113,7 @@ def resolve(
         ":all:",
     ]
     command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--constraints"]
-    command += [str(scratch / "base.txt"), "--python-version", base.python_version]
+    command += [str(scratch / "base.txt"), *Target(base.python_version, base.platform).options]
     command += [part for name in sorted(base.packages) for part in ("--no-emit-package", name)]
     date = assignment.locked_as_of.isoformat() if assignment.locked_as_of else None
     notes: tuple[str, ...] = ()

@@ -67,10 +67,16 @@ def canonical(requirement: Requirement) -> str:
     return f"{canonicalize_name(requirement.name)}{extras}{requirement.specifier}{marker}"
 
 
-def read_requirements(content: bytes, base: Mapping[str, str], allowed: Collection[str] | None = None) -> Requirements:
+def read_requirements(
+    content: bytes,
+    base: Mapping[str, str],
+    allowed: Collection[str] | None = None,
+    markers: Mapping[str, str] | None = None,
+) -> Requirements:
     """Parses a requirements file against what the base provides (normalised name -> version).
 
-    `allowed` are the packages that the course allows besides the base's (None: all). Nothing is fetched or run.
+    `allowed` are the packages that the course allows besides the base's (None: all), `markers` what the base's Python
+    and platform have in place of this machine's. Nothing is fetched or run.
     """
     text = decode(content, FILE)
     if isinstance(text, Fault):
@@ -80,7 +86,7 @@ def read_requirements(content: bytes, base: Mapping[str, str], allowed: Collecti
         if number > MOST_LINES:
             faults.append(Fault(FILE, f"has more than {MOST_LINES} lines", "keep what your job imports", number))
             break
-        found = read_line(line, base, allowed)
+        found = read_line(line, base, allowed, markers or {})
         if isinstance(found, Requirement):
             accepted.append(found)
             lines.append(number)
@@ -116,7 +122,7 @@ def coding_fault(text: str) -> tuple[Fault, ...]:
 
 
 def read_line(
-    line: str, base: Mapping[str, str], allowed: Collection[str] | None
+    line: str, base: Mapping[str, str], allowed: Collection[str] | None, markers: Mapping[str, str]
 ) -> Requirement | tuple[str, str] | None:
     """One requirement, or why it is refused and what to do."""
     if len(line) > MOST_CHARACTERS:
@@ -134,17 +140,17 @@ def read_line(
     except InvalidRequirement as error:
         reason = str(error).splitlines()[0]
         return f"`{one_line(line, 80)}` is no requirement: {one_line(reason)}", "write `name` or `name==version`"
-    return judged(requirement, base, allowed)
+    return judged(requirement, base, allowed, markers)
 
 
 def judged(
-    requirement: Requirement, base: Mapping[str, str], allowed: Collection[str] | None
+    requirement: Requirement, base: Mapping[str, str], allowed: Collection[str] | None, markers: Mapping[str, str]
 ) -> Requirement | tuple[str, str]:
     """Whether a well-formed requirement can be met here."""
     name = canonicalize_name(requirement.name)
     if name in {"pkg-resources", "pkg_resources"}:
         return f"`{requirement}` is no package: an old pip of Debian and Ubuntu writes it", "delete the line"
-    if requirement.marker is not None and not requirement.marker.evaluate():
+    if requirement.marker is not None and not requirement.marker.evaluate(dict(markers)):
         return requirement
     provided = base.get(name)
     if provided is not None and not requirement.specifier.contains(provided, prereleases=True):

@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from pipeline.backends.images import Base
 from pipeline.bases.building import OURS
 from pipeline.bases.inside import Inside
-from pipeline.bases.resolve import note_of
 from pipeline.embedded.contract import Message
 from pipeline.embedded.docker.engine import ENGINE_ERRORS, Engine, said
 from pipeline.errors import InfrastructureError
 from pipeline.settings import BaseRecipe
+from pipeline.torch_builds import note_of
 
 LABEL = f"{OURS}.base"
 REPOSITORY = f"{OURS}/base"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import tempfile
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +25,14 @@ from pipeline.embedded.docker.engine import Engine
 from pipeline.embedded.docker.images import Registry
 from pipeline.package_tool import PackageTool
 from pipeline.settings import BaseRecipe
+from pipeline.source import remove_folder
+from pipeline.torch_builds import is_cuda
 
 BEGIN_WITH = "python:3.12-slim"
 DOCKERFILE = 'FROM {begun}\nLABEL {ours}="base"\nCOPY --chown=0:0 packages {site}\n'
 TRY = "import importlib\nfor name in {modules!r}: importlib.import_module(name)\n"
+LARGE = "torch is the CUDA build, some 5 GB: its CPU build was found in no folder of wheels (UV_FIND_LINKS)"
+PARTIAL, STALE_S = ".partial-", 3600
 RULES = 1
 """Counted up where the same packages would be laid out in another way."""
 
@@ -54,6 +59,8 @@ class Builder:
         target = Target(python.python_version, python.platform)
         lock = resolve_base(recipe.packages or DEFAULT_PACKAGES, target, self.tool)
         self.say(f"packages: {', '.join(f'{name} {version}' for name, version in lock.packages.items())}")
+        if is_cuda(lock.packages):
+            self.say(LARGE)
         made_of = hashlib.sha256(f"{recipe.name} {begun} {RULES}\n{lock.text}".encode()).hexdigest()
         kept = f"{REPOSITORY}:{made_of[:32]}"
         if find_base(self.engine, kept) is None:
@@ -73,8 +80,7 @@ class Builder:
 
     def make(self, recipe: BaseRecipe, begun: str, python: Inside, lock: BaseLock, made_of: str) -> str:
         """Unpacks, compiles, builds and tries; the image's id."""
-        (self.cache / "bases").mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=self.cache / "bases") as folder:
+        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=without_stale(self.cache / "bases")) as folder:
             packages = Path(folder, "packages")
             size = unpack_base(lock, Target(python.python_version, python.platform), packages, self.tool)
             self.say(f"unpacked, {size / 2**20:.0f} MB; compiling with the image's Python")
@@ -89,6 +95,15 @@ class Builder:
         run_python(self.engine, built.id, TRY.format(modules=modules))
         self.say(f"can be imported in it: {', '.join(modules)}")
         return built.id
+
+
+def without_stale(folder: Path) -> Path:
+    """The folder, without what a build that was killed has left there: older than any build takes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(f"{PARTIAL}*"):
+        if left.stat().st_mtime < time.time() - STALE_S:
+            remove_folder(left)
+    return folder
 
 
 def modules_of(packages: Path, wanted: Collection[str]) -> list[str]:

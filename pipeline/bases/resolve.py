@@ -16,9 +16,9 @@ from pipeline.bases.target import Target
 from pipeline.errors import CourseError, InfrastructureError
 from pipeline.locks import PINNED
 from pipeline.package_tool import PackageTool
+from pipeline.torch_builds import TORCH, of_another_build
 
 DEFAULT_PACKAGES = ("torch", "numpy")
-TORCH = "torch"
 CPU_INDEX = ("--torch-backend", "cpu")
 ASK_S = 30.0
 
@@ -52,7 +52,13 @@ def resolve_base(packages: tuple[str, ...], target: Target, tool: PackageTool) -
         listed = ", ".join(packages)
         hint = "choose other versions, or offer wheels in a folder (UV_FIND_LINKS, or `wheels` of the course)"
         raise CourseError(f"no wheels for Python {target.python_version} meet {listed}: {text}", hint=hint)
-    return BaseLock(text, options)
+    lock = BaseLock(text, options)
+    for name in of_another_build(lock.packages.get(TORCH, ""), lock.packages):
+        raise CourseError(
+            f"{name} {lock.packages[name]} of the package index is built for CUDA, and torch here is its CPU build",
+            hint=f"put the wheel of {name}'s CPU build into a folder (UV_FIND_LINKS, or `wheels` of the course)",
+        )
+    return lock
 
 
 def requirements(packages: tuple[str, ...]) -> dict[str, Requirement]:
@@ -92,12 +98,3 @@ def compiled(packages: list[str], target: Target, tool: PackageTool, folder: Pat
     command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", *target.options]
     done = tool.run(*command, *options)
     return done.code == 0, lock.read_text(encoding="utf-8") if done.code == 0 else " ".join(done.lines(6).split())
-
-
-def note_of(packages: dict[str, str]) -> tuple[str, ...]:
-    """Which build of torch a base has; PyPI's default one on Linux needs CUDA's packages."""
-    if TORCH not in packages:
-        return ()
-    version = packages[TORCH]
-    cuda = any(name.startswith("nvidia-") for name in packages) or "+cu" in version
-    return (f"torch {version}, {'CUDA' if cuda else 'CPU'} build",)

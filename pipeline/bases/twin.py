@@ -11,13 +11,14 @@ from pathlib import Path
 
 from pipeline.backends.images import Base
 from pipeline.bases.bytecode import WITHOUT
-from pipeline.bases.resolve import BaseLock, note_of, resolve_base
+from pipeline.bases.resolve import BaseLock, resolve_base
 from pipeline.bases.target import Target
 from pipeline.bases.unpack import described, unpack_base
 from pipeline.environments import put
 from pipeline.files import write_text
 from pipeline.package_tool import PackageTool
 from pipeline.source import remove_folder
+from pipeline.torch_builds import note_of
 
 
 def twin(name: str, packages: tuple[str, ...], cache: Path, tool: PackageTool) -> Base:

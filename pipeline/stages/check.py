@@ -120,7 +120,7 @@ def refuse_attempt(record: Record, assignment: Assignment) -> None:
 
 
 def wanted(path: Path, base: Base, assignment: Assignment) -> Requirements:
-    return read_requirements(content_of(path) or b"", base.packages, assignment.packages)
+    return read_requirements(content_of(path) or b"", base.packages, assignment.packages, base.markers)
 
 
 def locked(run: Run, requirements: Requirements, base: Base, assignment: Assignment) -> Lock:

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from support.stages import new_run, submission, walk
 
-from pipeline.backends.images.process import ProcessImages, closure, copy_of_runner, files_of, torch_build
+from pipeline.backends.images.process import ProcessImages, closure, copy_of_runner, files_of
 from pipeline.embedded.contract import ProcessImage
 from pipeline.errors import CourseError
 from pipeline.practice import practice_course
 from pipeline.run import Run
+from pipeline.torch_builds import note_of
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +101,9 @@ def test_no_file_of_a_package_leaves_the_folder() -> None:
 
 
 def test_which_build_of_torch_it_is() -> None:
-    packages = closure(("torch",))
-    said = torch_build(packages)
-    assert packages["torch"].version in said
-    assert "CPU build" in said or "CUDA build" in said
+    assert note_of({"torch": "2.13.0+cpu", "numpy": "2.4.6"}) == ("torch 2.13.0+cpu, CPU build",)
+    assert note_of({"torch": "2.15.0", "nvidia-nvtx": "13.2.86"}) == ("torch 2.15.0, CUDA build",)
+    assert note_of({"numpy": "2.4.6"}) == ()
 
 
 def test_a_base_that_is_none_is_the_courses(cache: Path) -> None:

@@ -145,6 +145,35 @@ def test_a_missing_file_is_a_fault_of_usage(tmp_path: Path) -> None:
         load_course(tmp_path / "none.toml", environment={})
 
 
+BASE = "[[bases]]\nname = {}\n"
+PINNED = "image = 'registry.example/torch@sha256:" + "0" * 64 + "'\n"
+
+
+@pytest.mark.parametrize(
+    ("bases", "words"),
+    [
+        (BASE.format("'a'") * 2, "two bases have the same name"),
+        (BASE.format("'default'") * 2, "two bases have the same name"),
+        (BASE.format("'a'") + "from_image = 'debian'\n" + PINNED, "begins with one of"),
+        (BASE.format("'a'") + "image = 'registry.example/torch:latest'\n", "name@sha256:"),
+        (BASE.format("'a'") + PINNED + "packages = ['numpy']\n", "has its packages already"),
+        (BASE.format("'a'") + "rootfs = 'nowhere.tar'\n", "nowhere.tar, which is not there"),
+    ],
+)
+def test_a_base_that_cannot_be_is_refused(tmp_path: Path, bases: str, words: str) -> None:
+    assert any(words in fault for fault in faults(tmp_path, SMALL + bases))
+
+
+def test_an_assignment_builds_on_a_base_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "root.tar").write_bytes(b"")
+    on_vision = SMALL.replace("passed_from", 'base = "vision"\npassed_from')
+    assert any("builds on base 'vision'" in fault for fault in faults(tmp_path, on_vision))
+    course = load(tmp_path, on_vision + BASE.format("'vision'") + "rootfs = 'root.tar'\n").course
+    recipe = course.base("vision")
+    assert recipe is not None and recipe.rootfs == tmp_path / "root.tar"
+    assert course.base("default") is None
+
+
 def test_a_deadline_keeps_its_time_zone(tmp_path: Path) -> None:
     course = load(tmp_path, SMALL.replace("passed_from", "deadline = 2027-01-01T12:00:00+01:00\npassed_from")).course
     deadline = course.assignments[0].deadline

@@ -135,3 +135,12 @@ def test_two_assignments_lock_apart(tmp_path: Path, index: str) -> None:
     tool = PackageTool.of(Course(assignments=(other,)), other, tmp_path)
     assert not lock(requirements("alpha\n"), BASE, other, tmp_path, tool).kept
     assert not first.kept
+
+
+def test_torchvision_of_the_index_does_not_work_with_the_bases_cpu_build(tmp_path: Path) -> None:
+    make_wheel(tmp_path / "index", "torchvision", "0.28.0", requires=["torch"])
+    with serve_index(tmp_path / "index") as index, pytest.raises(SubmissionError) as caught:
+        locked("numpy\ntorchvision", tmp_path, index)
+    fault = caught.value.faults[0]
+    assert (fault.where, fault.line) == ("requirements.txt", 2)
+    assert "built for CUDA" in fault.message and "ask the staff" in fault.hint

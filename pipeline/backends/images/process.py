@@ -35,6 +35,7 @@ from pipeline.package_tool import PackageTool
 from pipeline.run import Image
 from pipeline.settings import DEFAULT_BASE, BaseRecipe, Course
 from pipeline.source import remove_folder
+from pipeline.torch_builds import note_of
 
 NAME = DEFAULT_BASE
 ROOTS = ("torch", "numpy")
@@ -79,14 +80,15 @@ class ProcessImages:
     def _base(self) -> Base:
         packages = closure(ROOTS)
         digest = digest_of(packages)
+        versions = {name: found.version for name, found in packages.items()}
         return Base(
             name=NAME,
             digest=f"sha256:{digest}",
             python_version=platform.python_version(),
-            packages={name: found.version for name, found in packages.items()},
+            packages=versions,
             metadata={name: found.read_text("METADATA") or "" for name, found in packages.items()},
             folder=self.cache / "bases" / digest / "packages",
-            notes=(torch_build(packages),),
+            notes=note_of(versions),
         )
 
     def build(self, request: BuildRequest) -> Image:
@@ -178,13 +180,6 @@ def digest_of(packages: dict[str, importlib.metadata.Distribution]) -> str:
         record = distribution.read_text("RECORD") or ""
         digest.update(f"{name}=={distribution.version}\n{record}\n".encode())
     return digest.hexdigest()
-
-
-def torch_build(packages: dict[str, importlib.metadata.Distribution]) -> str:
-    """Which build of torch the base has; PyPI's default one on Linux needs CUDA's packages."""
-    version = packages["torch"].version
-    cuda = any(name.startswith("nvidia-") for name in packages) or "+cu" in version
-    return f"torch {version}, {'CUDA' if cuda else 'CPU'} build"
 
 
 def make_base(folder: Path) -> None:

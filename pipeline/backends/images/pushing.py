@@ -25,7 +25,7 @@ REASONS: tuple[tuple[tuple[str, ...], type[PipelineError], str, str], ...] = (
     (("http response to https",), CourseError, "speaks no TLS, which the engine asks for", PLAIN),
     (("x509", "certificate"), CourseError, "has a certificate that the engine does not trust", TRUST),
     (("no space left",), InfrastructureError, "has no space left", ROOM),
-    (("500", "502", "503", "507"), InfrastructureError, "has a fault of its own", ROOM + "; else see its log"),
+    (("http status: 5",), InfrastructureError, "has a fault of its own", ROOM + "; else see its log"),
 )
 
 
