@@ -73,7 +73,8 @@ class Build {
     }
 
     synchronized void log(String line) {
-        String at = timestamps ? '[' + new Date().format("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'", TimeZone.getTimeZone('UTC')) + '] ' : ''
+        String now = new Date().format("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'", TimeZone.getTimeZone('UTC'))
+        String at = timestamps ? "[$now] " : ''
         console.write((at + line + '\n').getBytes('UTF-8'))
     }
 }

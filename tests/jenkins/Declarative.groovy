@@ -1,4 +1,4 @@
-/** Runs a pipeline as Declarative's ModelInterpreter does (pipeline-model-definition, its order of stages and conditions). */
+/** Runs a pipeline as the ModelInterpreter of pipeline-model-definition does: its order of stages and conditions. */
 class Declarative {
     static final List CONDITIONS = ['always', 'aborted', 'failure', 'success', 'unstable', 'unsuccessful', 'cleanup']
     final Steps script
@@ -34,8 +34,8 @@ class Declarative {
     /** All stages and the pipeline's post conditions, in a workspace on one agent; the first error. */
     private Exception onAgent(Map agent) {
         build.environment = [:] + agent.environment + build.given.parameters
-        build.environment += [BUILD_NUMBER: build.given.number.toString(), JOB_NAME: build.given.job, WORKSPACE: agent.workspace,
-                              BUILD_URL: build.given.url]
+        build.environment += [BUILD_NUMBER: build.given.number.toString(), JOB_NAME: build.given.job,
+                              WORKSPACE: agent.workspace, BUILD_URL: build.given.url]
         shell = new Shell(build, new File(agent.workspace))
         script.runOn(shell)
         build.log('Running on ' + agent.name + ' in ' + agent.workspace)

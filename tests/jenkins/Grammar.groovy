@@ -5,7 +5,7 @@ import org.codehaus.groovy.ast.expr.*
 import org.codehaus.groovy.ast.stmt.*
 
 /**
- * What a Jenkinsfile may be made of here, checked on its syntax tree, as Declarative does: stages that never run count too.
+ * What a Jenkinsfile may be made of here, checked on its syntax tree as Declarative does: what never runs counts too.
  *
  * Narrower than Jenkins' own grammar on purpose: a word that is not in these tables has no meaning in this harness.
  * What stands in `sh` must be a constant, so that no parameter can be part of a program.
@@ -54,7 +54,8 @@ class Grammar {
 
     void pipeline(List body) {
         members('pipeline', body)
-        ['agent', 'stages'].findAll { !(it in body.collect { one -> nameOf(one) }) }.each { faults << "pipeline has no $it".toString() }
+        List names = body.collect { nameOf(it) }
+        (['agent', 'stages'] - names).each { faults << "pipeline has no $it".toString() }
         body.each {
             List inside = bodyOf(it)
             switch (nameOf(it)) {
@@ -213,11 +214,15 @@ class Grammar {
     static List<String> namedOf(statement) { callOf(statement) ? namedIn(callOf(statement)).keySet() as List : [] }
 
     static Map<String, Expression> namedIn(MethodCallExpression call) {
-        List maps = call.arguments instanceof TupleExpression ? call.arguments.expressions.findAll { it instanceof MapExpression } : []
+        List maps = given(call).findAll { it instanceof MapExpression }
         return maps*.mapEntryExpressions.flatten().collectEntries { [it.keyExpression.text, it.valueExpression] }
     }
 
     static List unnamed(MethodCallExpression call) {
-        return call.arguments instanceof TupleExpression ? call.arguments.expressions.findAll { !(it instanceof MapExpression) } : []
+        return given(call).findAll { !(it instanceof MapExpression) }
+    }
+
+    private static List given(MethodCallExpression call) {
+        return call.arguments instanceof TupleExpression ? call.arguments.expressions : []
     }
 }

@@ -95,7 +95,8 @@ abstract class Steps extends Script {
         Map target = given.target
         File page = new File(shell.workspace, "$target.reportDir/$target.reportFiles")
         if (!page.exists() && !target.allowMissing) throw new StepFailed('Specified HTML report does not exist')
-        if (page.exists()) build.published.html = [name: target.reportName, file: "$target.reportDir/$target.reportFiles".toString()]
+        String file = "$target.reportDir/$target.reportFiles"
+        if (page.exists()) build.published.html = [name: target.reportName, file: file]
         build.save()
     }
 

@@ -19,7 +19,7 @@ from pipeline.backends.ci.jenkins import Connection, MissingError, job_path, que
 from pipeline.backends.ci.jenkins_jobs import job_name
 from pipeline.build_server import BuildServer
 from pipeline.errors import InfrastructureError, Outcome
-from pipeline.files import write_json
+from pipeline.files import write_bytes, write_json
 from pipeline.result import Result
 from pipeline.run import Status
 from pipeline.submissions.entry import Entry
@@ -126,7 +126,7 @@ class JenkinsBuilds:
         return look
 
     def outcome(self, entry: Entry, path: str, said: str, url: str) -> Look:
-        """By the run's own result, which the build archived; without one it is the infrastructure's."""
+        """By the run's own result, which the build archived and which is kept here; without one, infrastructure."""
         try:
             answer = self.connection.get(f"{path}/{RESULT_FILE}")
             result = Result.model_validate_json(answer.content[:MOST_RESULT_BYTES])
@@ -135,6 +135,7 @@ class JenkinsBuilds:
         if result is None or result.run != entry.id or (said == "FAILURE" and RESULTS[result.outcome] != "FAILURE"):
             outcome = Outcome.ABORTED if said == "ABORTED" else Outcome.INFRASTRUCTURE
             return Look("ended", f"the build ended with {one_line(said, 20)}", outcome, url=url)
+        write_bytes(self.course.run(entry.id) / "result.json", answer.content)
         reason = next((one.reason for one in result.stages if one.status is Status.FAILED), "")
         return Look("ended", reason, result.outcome, result.points, result.max_points, f"{url}Report/")
 
