@@ -73,7 +73,6 @@ def container(engine: Engine, image: str, script: str) -> Iterator[str]:
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges"],
                 log_config=LogConfig(type=LogConfig.types.JSON, config={"max-size": str(OUTPUT)}),
-                init=True,
             ),
         )["Id"]
     except ENGINE_ERRORS as error:

@@ -121,13 +121,14 @@ class ProcessImages:
 
     def runtime(self, reference: str) -> ProcessImage:
         """The image of a managed kind: base and runner, and no code, which comes at /init."""
-        base, _, _ = self._provide(self._base)
+        made_of = self.base(NAME)
+        base, _, _ = self._provide(made_of)
         runner, runner_digest = copy_of_runner(self.cache)
         no_code = self.cache / "no-code"
         no_code.mkdir(mode=0o755, exist_ok=True)
         return ProcessImage(
             reference=reference,
-            digest=f"sha256:{hashlib.sha256(f'{self._base.digest} {runner_digest}'.encode()).hexdigest()}",
+            digest=f"sha256:{hashlib.sha256(f'{made_of.digest} {runner_digest}'.encode()).hexdigest()}",
             python=Path(sys.executable).resolve(),
             base=base,
             environment=None,
