@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.output import output, styled, write, write_json
+from pipeline.errors import UsageError
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.members import authorized_keys, read_key, read_members
+from pipeline.submissions.remotes import read_remotes, webhook_secret
 from pipeline.submissions.repositories import BRANCH, repositories
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import add_student, create_course
@@ -39,15 +41,51 @@ def add(
     keys: Annotated[
         list[Path] | None, typer.Option("--key", help="a public ssh key; may be given again", metavar="FILE")
     ] = None,
+    urls: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--url",
+            help="where the work on an assignment lies with a forge; may be given again",
+            metavar="[ASSIGNMENT=]URL",
+        ),
+    ] = None,
 ) -> None:
-    """Make a repository for each assignment, and a token, which is shown this once. Again: a new token."""
+    """Make a repository for each assignment, and a token, which is shown this once. Again: a new token.
+
+    An assignment with a --url gets no repository here: what is pushed there comes by webhook.
+    """
     course = CourseFolder.open(folder)
-    token, made = add_student(course, name, tuple(read_key(one) for one in keys or ()))
+    given = dict(at_assignment(course, text) for text in urls or ())
+    token, made = add_student(course, name, tuple(read_key(one) for one in keys or ()), given)
     console = output()
+    for assignment, url in given.items():
+        console.print(styled(f"fetched     {url} for {assignment}"))
     for repository in made:
         console.print(styled(f"repository  {repository}"))
     console.print(styled(f"token       {token}"))
     console.print(styled(f"what is pushed to {BRANCH} is graded"))
+
+
+def at_assignment(course: CourseFolder, text: str) -> tuple[str, str]:
+    """`mnist=https://...`; a course of one assignment needs no name of it. Raises UsageError."""
+    name, sign, url = text.partition("=")
+    if sign and "/" not in name:
+        return name, url
+    names = [one.name for one in course.course().assignments]
+    if len(names) != 1:
+        raise UsageError(f"--url {text!r} names no assignment", hint=f"{names[0]}={text}")
+    return names[0], text
+
+
+@app.command("webhook", short_help="the secret that a forge signs with")
+def webhook(
+    folder: Folder, renew: Annotated[bool, typer.Option("--renew", help="make a new one; the old one is void")] = False
+) -> None:
+    """Print the secret for the webhooks of Gitea, GitLab or GitHub; with it they are answered, without they are not."""
+    secret = webhook_secret(CourseFolder.open(folder), renew=renew)
+    where = "{address of the pages}/webhooks/ and github, gitea or gitlab"
+    output(errors=True).print(styled(f"address {where}; content type application/json; pushes; secret:"))
+    write(f"{secret}\n")
 
 
 @app.command("keys", short_help="the lines of sshd's authorized_keys")
@@ -67,15 +105,20 @@ def list_members(folder: Folder, as_json: Annotated[bool, typer.Option("--json",
     course = CourseFolder.open(folder)
     spool = Spool(course.spool)
     entries = [*spool.active(), *spool.over()]
+    members = read_members(course)
+    here = [(student, assignment, str(path)) for student, assignment, path in repositories(course)]
     rows = [
         {
             "student": student,
             "assignment": assignment,
-            "repository": str(path),
+            "repository": repository,
             "submissions": sum(one.student == student and one.assignment == assignment for one in entries),
-            "keys": len(members[student].keys) if (members := read_members(course)).get(student) else 0,
+            "keys": len(members[student].keys) if student in members else 0,
         }
-        for student, assignment, path in repositories(course)
+        for student, assignment, repository in [
+            *here,
+            *((one.student, one.assignment, one.url) for one in read_remotes(course)),
+        ]
     ]
     if as_json:
         write_json(rows)

@@ -10,7 +10,9 @@ from pipeline.submissions.repositories import REF, Moved, pushes, repositories
 from pipeline.submissions.spool import Spool
 
 
-def entry_of(course_name: str, student: str, assignment: str, repository: Path, moved: Moved, attempt: int) -> Entry:
+def entry_of(
+    course_name: str, student: str, assignment: str, repository: Path | str, moved: Moved, attempt: int
+) -> Entry:
     return Entry(
         id=submission_id(f"{course_name}/{student}/{assignment}", REF, moved.old, moved.new),
         course=course_name,

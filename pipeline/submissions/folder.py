@@ -25,6 +25,8 @@ class CourseFolder:
         self.builds = self.folder / "builds"
         self.secrets = self.folder / "secrets"
         self.members_file = self.secrets / "members.json"
+        self.webhook_file = self.secrets / "webhook"
+        self.remotes_file = self.folder / "remotes.json"
         self.closing_file = self.spool / "closing"
         self.dispatcher_lock = self.spool / "dispatcher.lock"
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.errors import UsageError
 from pipeline.files import write_text
 from pipeline.submissions.entry import Entry, State, now
-from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.folder import CourseFolder, checked_name
 from pipeline.submissions.members import add_member
+from pipeline.submissions.remotes import add_remote, read_remotes
 from pipeline.submissions.repositories import make_repository
 from pipeline.submissions.spool import Spool
+from pipeline.text import one_line
 
 
 def create_course(folder: Path, template: Path) -> CourseFolder:
@@ -28,11 +31,23 @@ def create_course(folder: Path, template: Path) -> CourseFolder:
     return course
 
 
-def add_student(course: CourseFolder, name: str, keys: tuple[str, ...] = ()) -> tuple[str, list[Path]]:
-    """Makes a repository for each assignment; the student's new token and the repositories. Harmless a second time."""
-    token = add_member(course, name, keys)
+def add_student(
+    course: CourseFolder, name: str, keys: tuple[str, ...] = (), urls: Mapping[str, str] | None = None
+) -> tuple[str, list[Path]]:
+    """Makes a repository for each assignment; the student's new token and the repositories. Harmless a second time.
+
+    `urls` says for which assignments the work lies with a forge instead; what was said before stays.
+    """
     assignments = course.course().assignments
-    return token, [make_repository(course, name, one.name, most_mb=one.limits.source_mb) for one in assignments]
+    for assignment, url in (urls or {}).items():
+        if all(one.name != assignment for one in assignments):
+            known = ", ".join(one.name for one in assignments)
+            raise UsageError(f"the course has no assignment {one_line(assignment, 40)!r}", hint=f"it has {known}")
+        add_remote(course, checked_name(name), assignment, url)
+    token = add_member(course, name, keys)
+    elsewhere = {one.assignment for one in read_remotes(course) if one.student == name}
+    here = [one for one in assignments if one.name not in elsewhere]
+    return token, [make_repository(course, name, one.name, most_mb=one.limits.source_mb) for one in here]
 
 
 def found(spool: Spool, text: str) -> Entry:

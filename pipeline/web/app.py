@@ -14,6 +14,7 @@ from pipeline.submissions.folder import CourseFolder
 from pipeline.web.access import cookie_key, csrf, visitor
 from pipeline.web.git_http import git
 from pipeline.web.pages import pages
+from pipeline.web.webhooks import webhooks
 
 ROOT = Path(__file__).resolve().parents[2] / "templates"
 POLICY = (
@@ -41,6 +42,7 @@ def create_app(course: CourseFolder, builds: Builds, *, secure: bool = False) ->
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.register_blueprint(pages)
     app.register_blueprint(git)
+    app.register_blueprint(webhooks)
     app.context_processor(lambda: {"visitor": visitor(), "csrf": csrf, "title": course.course().title or "Course"})
     app.after_request(guard)
     app.register_error_handler(HTTPException, explain)
@@ -56,9 +58,9 @@ def guard(response: Response) -> Response:
 
 
 def explain(error: HTTPException) -> Any:
-    """A page for a person, a line for git."""
+    """A page for a person, a line for git and forges."""
     if error.response is not None:
         return error.response
-    if request.path.startswith("/git/"):
+    if request.path.startswith(("/git/", "/webhooks/")):
         return Response(f"{error.description}\n", error.code, mimetype="text/plain")
     return render_template("web/error.html.j2", code=error.code, what=error.description), error.code

@@ -1,0 +1,291 @@
+"""Pushes that Gitea, GitLab and GitHub tell of: signed, matched to the roster, spooled once, never fetched as told."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from support.submissions import ScriptedBuilds, course_folder
+from typer.testing import CliRunner
+from werkzeug.test import TestResponse
+
+from pipeline.backends.ci.local import LocalBuilds
+from pipeline.cli.app import app
+from pipeline.errors import UsageError
+from pipeline.submissions.dispatcher import Dispatcher, Settings
+from pipeline.submissions.entry import Entry, State
+from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.remotes import Remote, add_remote, owner_of, read_remotes, webhook_secret
+from pipeline.submissions.repositories import REF
+from pipeline.submissions.spool import Spool
+from pipeline.submissions.staff import add_student
+from pipeline.web import webhooks
+from pipeline.web.app import create_app
+
+OLD, NEW = "1" * 40, "2" * 40
+NOTHING = "0" * 40
+URL = "https://git.example/ada/mnist.git"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def github(**values: Any) -> dict[str, Any]:
+    """The part of GitHub's documented payload that matters here, and some that does not."""
+    repository = {"id": 1, "full_name": "ada/mnist", "private": True, "clone_url": URL, "pushed_at": None}
+    told = {"ref": REF, "before": OLD, "after": NEW, "forced": False, "repository": repository, "commits": []}
+    return told | {"pusher": {"name": "ada"}} | values
+
+
+def gitea(**values: Any) -> dict[str, Any]:
+    repository = {"clone_url": URL, "ssh_url": "git@git.example:ada/mnist.git", "html_url": URL.removesuffix(".git")}
+    return {"ref": REF, "before": OLD, "after": NEW, "repository": repository, "total_commits": 1} | values
+
+
+def gitlab(**values: Any) -> dict[str, Any]:
+    project = {"id": 15, "git_http_url": URL, "git_ssh_url": "git@git.example:ada/mnist.git", "default_branch": "main"}
+    told = {"object_kind": "push", "ref": REF, "before": OLD, "after": NEW, "checkout_sha": NEW, "project": project}
+    return told | {"repository": {"name": "mnist", "url": "git@git.example:ada/mnist.git"}} | values
+
+
+PAYLOADS: dict[str, Callable[..., dict[str, Any]]] = {"github": github, "gitea": gitea, "gitlab": gitlab}
+every_forge = pytest.mark.parametrize("forge", sorted(PAYLOADS))
+
+
+class Site:
+    def __init__(self, folder: Path) -> None:
+        self.course: CourseFolder = course_folder(folder)
+        add_student(self.course, "ada", (), {"mnist-train": URL})
+        self.secret = webhook_secret(self.course)
+        self.client: FlaskClient = create_app(self.course, ScriptedBuilds()).test_client()
+        self.spool = Spool(self.course.spool)
+
+    def send(self, forge: str, told: Any, *, secret: str | None = None, event: str | None = None) -> TestResponse:
+        return self.post(
+            forge, json.dumps(told).encode(), self.headers(forge, json.dumps(told).encode(), secret, event)
+        )
+
+    def headers(self, forge: str, body: bytes, secret: str | None = None, event: str | None = None) -> dict[str, str]:
+        key = self.secret if secret is None else secret
+        signature = hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
+        proof = {
+            "github": {"X-Hub-Signature-256": f"sha256={signature}"},
+            "gitea": {"X-Gitea-Signature": signature, "X-Hub-Signature-256": f"sha256={signature}"},
+            "gitlab": {"X-Gitlab-Token": key},
+        }[forge]
+        names = {"github": "X-GitHub-Event", "gitea": "X-Gitea-Event", "gitlab": "X-Gitlab-Event"}
+        push = "Push Hook" if forge == "gitlab" else "push"
+        return proof | {names[forge]: event or push, "Content-Type": "application/json"}
+
+    def post(self, forge: str, body: bytes, headers: dict[str, str]) -> TestResponse:
+        return self.client.post(f"/webhooks/{forge}", data=body, headers=headers)
+
+    def spooled(self) -> list[Entry]:
+        return [*self.spool.active(), *self.spool.over()]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+@every_forge
+def test_a_signed_push_is_spooled_once_however_often_it_is_sent(forge: str, site: Site) -> None:
+    before = datetime.now(UTC)
+    answer = site.send(forge, PAYLOADS[forge]())
+    assert (answer.status_code, answer.mimetype) == (200, "text/plain")
+    (entry,) = site.spooled()
+    assert (entry.student, entry.assignment, entry.old, entry.new) == ("ada", "mnist-train", OLD, NEW)
+    assert (entry.repository, entry.state) == (URL, State.WAITING)
+    assert before <= entry.arrived <= datetime.now(UTC)
+    assert entry.short in answer.get_data(as_text=True)
+    assert "known already" in site.send(forge, PAYLOADS[forge]()).get_data(as_text=True)
+    assert site.spooled() == [entry]
+
+
+@every_forge
+def test_what_is_not_signed_with_the_courses_secret_is_refused(forge: str, site: Site) -> None:
+    assert site.send(forge, PAYLOADS[forge](), secret="guessed").status_code == 403
+    assert site.send(forge, PAYLOADS[forge](), secret="").status_code == 403
+    body = json.dumps(PAYLOADS[forge]()).encode()
+    assert site.post(forge, body, {"Content-Type": "application/json"}).status_code == 403
+    if forge != "gitlab":  # GitLab signs nothing, it shows the secret
+        other = json.dumps(PAYLOADS[forge](after="3" * 40)).encode()
+        assert site.post(forge, other, site.headers(forge, body)).status_code == 403
+        odd = site.headers(forge, body) | {"X-Hub-Signature-256": "sha256=\xfe", "X-Gitea-Signature": "\xfe"}
+        assert site.post(forge, body, odd).status_code == 403
+    assert site.spooled() == []
+
+
+def test_without_a_secret_there_is_no_webhook(site: Site) -> None:
+    site.course.webhook_file.unlink()
+    assert site.send("github", github()).status_code == 404
+    assert site.send("github", github(), secret="").status_code == 404
+
+
+def test_signatures_are_compared_in_constant_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[bytes] = []
+
+    def compare(given: bytes, expected: bytes) -> bool:
+        compared.append(given)
+        return given == expected
+
+    monkeypatch.setattr(webhooks.hmac, "compare_digest", compare)
+    for forge, payload in PAYLOADS.items():
+        site.send(forge, payload())
+    assert len(compared) == 3
+
+
+def test_what_is_fetched_is_the_rosters_address_not_the_events(site: Site) -> None:
+    """An event names several addresses of a repository; one that matches decides whose it is, and no more."""
+    told = gitea()
+    told["repository"]["clone_url"] = "https://elsewhere.example/evil.git"
+    told["repository"]["ssh_url"] = "ssh://git@git.example:22/Ada/Mnist"
+    assert "not on the roster" in site.send("gitea", told).get_data(as_text=True)
+    add_student(site.course, "bob", (), {"mnist-train": "ssh://git@git.example/bob/mnist"})
+    told["repository"]["ssh_url"] = "git@git.example:Bob/MNIST.git"
+    site.send("gitea", told)
+    (entry,) = site.spooled()
+    assert (entry.student, entry.repository) == ("bob", "ssh://git@git.example/bob/mnist")
+    assert LocalBuilds(site.course).arguments(entry)[:2] == ["run", "ssh://git@git.example/bob/mnist"]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"ref": "refs/heads/draft"}, "refs/heads/draft is kept; only main is graded"),
+        ({"ref": "refs/tags/v1", "after": NOTHING}, "only main is graded"),
+        ({"after": NOTHING, "deleted": True}, "was deleted, and what was submitted stays"),
+        ({"repository": {"clone_url": "https://git.example/eve/mnist.git"}}, "not on the roster"),
+        ({"repository": {"clone_url": "ext::sh -c id"}}, "not on the roster"),
+        ({"repository": {"clone_url": "https://[::1"}}, "not on the roster"),
+    ],
+)
+def test_what_is_not_graded_is_answered_politely(values: dict[str, Any], says: str, site: Site) -> None:
+    answer = site.send("github", github(**values))
+    assert answer.status_code == 200
+    assert says in answer.get_data(as_text=True)
+    assert site.spooled() == []
+
+
+@every_forge
+def test_other_events_are_answered_politely(forge: str, site: Site) -> None:
+    assert site.send(forge, {"zen": "Keep it logically awesome."}, event="ping").status_code == 200
+    assert site.spooled() == []
+
+
+def test_a_rewritten_branch_and_a_late_push_are_refused_as_the_hooks_refuse_them(site: Site) -> None:
+    site.send("github", github(forced=True))
+    site.send("github", github(forced=True, before=NOTHING, after="4" * 40))
+    text = site.course.course_file.read_text()
+    site.course.course_file.write_text(re.sub(r"(?m)^deadline = .*$", "deadline = 2020-01-01T00:00:00Z", text))
+    site.send("github", github(after="5" * 40))
+    found = {one.new: one for one in site.spooled()}
+    assert found[NEW].state is State.REFUSED
+    assert "force-push" in found[NEW].reason
+    assert found["4" * 40].state is State.WAITING, "the first push of a branch rewrites nothing"
+    assert found["5" * 40].state is State.REFUSED
+    assert "too late" in found["5" * 40].reason
+
+
+def test_a_push_counts_from_when_github_received_it(site: Site) -> None:
+    """We may have been away; a time that cannot be is not believed."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    for number, seconds in enumerate([now.timestamp() - 3600, now.timestamp() + 3600, 0, 10**30]):
+        told = github(after=f"{number + 3}" * 40)
+        told["repository"]["pushed_at"] = int(seconds)
+        assert site.send("github", told).status_code == 200
+    first, *others = sorted(site.spooled(), key=lambda one: one.new)
+    assert first.arrived == now - timedelta(hours=1)
+    assert all(one.arrived >= now for one in others)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"[]", 400),
+        (b"[" * 100_000, 400),
+        (b'{"ref": "refs/heads/main", "repository": 7}', 400),
+        (json.dumps(github(before="--upload-pack=x")).encode(), 400),
+        (json.dumps(github(ref="refs/heads/" + "x" * 300)).encode(), 400),
+        (b" " * (webhooks.MOST_BYTES + 1), 413),
+    ],
+    ids=["empty", "cut", "list", "deep", "no repository", "no commit", "long", "large"],
+)
+def test_bodies_that_are_no_push_are_refused_in_a_line(body: bytes, status: int, site: Site) -> None:
+    answer = site.post("github", body, site.headers("github", body))
+    assert (answer.status_code, answer.mimetype) == (status, "text/plain")
+    form = site.headers("github", b"payload=") | {"Content-Type": "application/x-www-form-urlencoded"}
+    assert site.post("github", b"payload=", form).status_code == 415
+    assert site.spooled() == []
+
+
+def test_the_dispatcher_takes_it_from_there(site: Site) -> None:
+    site.send("gitlab", gitlab())
+    builds = ScriptedBuilds()
+    dispatcher = Dispatcher(site.course, site.spool, builds, Settings(1))
+    dispatcher.step()
+    builds.finish_all()
+    dispatcher.step()
+    assert [one.state for one in site.spooled()] == [State.GRADED]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://git.example/ada/mnist.git",
+        "ssh://git@git.example:2222/ada/mnist",
+        "git@git.example:ada/mnist.git",
+        "https://ada:secret@git.example/ada/mnist.git",
+        "https://git.example/../mnist.git",
+        "https://git.example/-x",
+        "file:///etc",
+        "ext::sh -c id",
+        "--upload-pack=x",
+        "https://git.example/a\nb",
+    ],
+)
+def test_an_address_is_accepted_as_the_jenkinsfile_accepts_it(url: str, site: Site) -> None:
+    """What one takes and the other does not would be a push that no build can be made of."""
+    text = (ROOT / "Jenkinsfile").read_text()
+    server = re.search(r"String server = /(.*)/$", text, re.MULTILINE)
+    path = re.search(r"String path = /(.*)/$", text, re.MULTILINE)
+    assert server and path
+    pattern = f"({server[1]})?{path[1]}".replace(r"\/", "/")
+    accepted = True
+    try:
+        add_remote(site.course, "cleo", "mnist-train", url.replace("ada/", "cleo/"))
+    except UsageError:
+        accepted = False
+    assert accepted == bool(re.fullmatch(pattern, url.replace("ada/", "cleo/")))
+
+
+def test_one_repository_has_one_owner(site: Site) -> None:
+    with pytest.raises(UsageError, match="ada works on"):
+        add_student(site.course, "bob", (), {"mnist-train": "https://GIT.example:443/Ada/mnist"})
+    add_student(site.course, "ada", (), {"mnist-train": "https://git.example/ada/again"})
+    remotes = read_remotes(site.course)
+    assert remotes == [Remote("ada", "mnist-train", "https://git.example/ada/again")]
+    assert owner_of(remotes, [URL, ""]) is None
+
+
+def test_staff_name_addresses_and_read_the_secret_on_the_command_line(site: Site) -> None:
+    folder, run = str(site.course.folder), CliRunner().invoke
+    names = [one.name for one in site.course.course().assignments]
+    added = run(app, ["course", "add-student", folder, "bob", "--url", f"{names[0]}=https://git.example/bob/x"])
+    assert added.exit_code == 0, added.output
+    assert not site.course.repository("bob", names[0]).exists()
+    assert all(site.course.repository("bob", name).exists() for name in names[1:])
+    listed = json.loads(run(app, ["course", "list", folder, "--json"]).stdout)
+    assert ("bob", "https://git.example/bob/x") in [(one["student"], one["repository"]) for one in listed]
+    assert run(app, ["course", "webhook", folder]).stdout.strip() == site.secret
+    assert run(app, ["course", "webhook", folder, "--renew"]).stdout.strip() != site.secret
+    assert site.course.webhook_file.stat().st_mode & 0o077 == 0
