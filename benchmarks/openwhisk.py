@@ -32,6 +32,8 @@ ARGUMENTS = {"mode": "count"}
 PATIENCE_S = 60.0
 BETWEEN_S = 0.002
 TURN = 10
+SETTLED_S = 1.5
+"""The container of the action as it was is gone by then, and costs the new one's start no time."""
 REMOVAL_S = 2.0
 
 
@@ -137,6 +139,7 @@ def cold(server: Server, image: str, starts: int) -> None:
             with bare_container(image) as (_, took):
                 bare.append(took)
         server.renew(image)
+        time.sleep(SETTLED_S)
         ours += server.calls(1)
     print(f"cold start           {quantiles(ours)}{compared(ours, bare)}")
     if bare:
