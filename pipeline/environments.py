@@ -11,6 +11,7 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +78,8 @@ def fill(packages: Path, lock_file: Path, base: Base, tool: PackageTool) -> None
     from pipeline.embedded.docker.engine import connect
 
     install(lock_file, packages, tool, Target(base.python_version, base.platform).options)
-    compile_packages(connect(), base.image, packages, ENVIRONMENT)
+    with closing(connect()) as engine:
+        compile_packages(engine, base.image, packages, ENVIRONMENT)
 
 
 def install(lock_file: Path, folder: Path, tool: PackageTool, options: Sequence[str]) -> None:

@@ -19,8 +19,9 @@ from pipeline.files import write_json
 OLDEST = (3, 11)
 KEPT_HEADERS = ("Metadata-Version", "Name", "Version", "Requires-Python", "Requires-Dist", "Provides-Extra")
 ASK = """
-import importlib.metadata, json, os, platform, sys
-site = [path for path in sys.path if path.endswith(("site-packages", "dist-packages")) and os.path.isdir(path)]
+import importlib.metadata, json, platform, sys, sysconfig
+site = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+site = site or [sysconfig.get_path("purelib")]
 found = {}
 for one in importlib.metadata.distributions(path=site):
     found.setdefault(one.metadata["Name"], [one.version, one.read_text("METADATA") or ""])

@@ -81,11 +81,12 @@ def small_course(folder: Path, begin_with: str, servers: Servers | None = None) 
     No other session makes the same base: each removes its own.
     """
     wheels, name = folder / "wheels", f"t{uuid.uuid4().hex[:12]}"
-    make_wheel(wheels, "tiny", f"1.{int(name[1:], 16)}", files={"tiny.py": "WHO = 'base'\n"})
+    version = f"1.{int(name[1:], 16)}"
+    make_wheel(wheels, "tiny", version, files={"tiny.py": "WHO = 'base'\n"})
     make_wheel(wheels, "alpha", "1.0", requires=["tiny"], files={"alpha.py": "import tiny\nWHO = 'environment'\n"})
     make_wheel(wheels, "evil", "1.0", files={"tiny.py": "WHO = 'evil'\n", "evil.pth": "import os; os.abort()\n"})
     assignment = MNIST_TRAIN.model_copy(update={"least_isolation": Isolation.NONE})
-    recipe = BaseRecipe(name="default", from_image=begin_with, packages=("tiny",))
+    recipe = BaseRecipe(name="default", from_image=begin_with, packages=(f"tiny=={version}",))
     return Course(
         name=name,
         assignments=(assignment,),

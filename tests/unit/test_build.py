@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 from support.stages import new_run, submission, walk
+from support.wheels import make_wheel
 
 from pipeline.backends.images.process import ProcessImages, closure, copy_of_runner, files_of
 from pipeline.embedded.contract import ProcessImage
 from pipeline.errors import CourseError
 from pipeline.practice import practice_course
 from pipeline.run import Run
+from pipeline.settings import BaseRecipe
 from pipeline.torch_builds import note_of
 
 
@@ -129,3 +131,23 @@ def test_the_base_has_what_extras_of_its_packages_need(tmp_path: Path, monkeypat
     monkeypatch.syspath_prepend(tmp_path)
 
     assert set(closure(("framework",))) == {"framework", "toolkit", "library"}
+
+
+def test_a_courses_own_list_of_packages_is_laid_out_once(tmp_path: Path) -> None:
+    make_wheel(tmp_path / "wheels", "alpha", "1.0", requires=["beta"])
+    make_wheel(tmp_path / "wheels", "beta", "2.0")
+    recipe = BaseRecipe(name="own", from_image="what docker begins with", packages=("alpha",))
+    course = practice_course(bases=(recipe,), wheels=tmp_path / "wheels")
+    base = ProcessImages(tmp_path / "cache", course).base("own")
+    assert base.packages == {"alpha": "1.0", "beta": "2.0"}
+    assert base.folder is not None and (base.folder / "beta.py").exists()
+    assert list(base.folder.glob("__pycache__/alpha.*.pyc"))
+    make_wheel(tmp_path / "wheels", "alpha", "1.1")
+    assert ProcessImages(tmp_path / "cache", course).base("own") == base, "a base stays what it is"
+
+
+def test_a_base_that_is_an_image_has_no_folder(tmp_path: Path) -> None:
+    recipe = BaseRecipe(name="own", image="registry.example/torch@sha256:" + "0" * 64)
+    with pytest.raises(CourseError, match="cannot lay out") as caught:
+        ProcessImages(tmp_path, practice_course(bases=(recipe,))).base("own")
+    assert "--sandbox docker" in caught.value.hint

@@ -149,3 +149,11 @@ def test_whatever_is_accepted_is_name_extras_specifier_and_marker(text: str) -> 
         assert "\n" not in str(requirement)
     for line in read.normalised().splitlines():
         assert line[0].isalnum()
+
+
+def test_markers_are_judged_by_the_bases_python() -> None:
+    """A line for another Python than the base's is for nobody here, whatever this machine has."""
+    text = b"numpy<2; python_version < '3.13'\n"
+    base = {"numpy": "2.4.6"}
+    assert read_requirements(text, base, markers={"python_version": "3.13"}).faults == ()
+    assert read_requirements(text, base, markers={"python_version": "3.12"}).faults
