@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from support.minio_server import MinioServer
@@ -17,13 +18,10 @@ def course_file(
     if registry is not None:
         settings |= {"registry": registry.address, "registry_auth_file": str(registry.auth_file)}
     if minio is not None:
-        key = folder / "minio-auth"
-        key.write_text(f"{minio.access_key}:{minio.secret_key}\n")
-        key.chmod(0o600)
-        settings |= {"store_endpoint": f"http://{minio.endpoint}", "store_auth_file": str(key)}
-    lines = [
-        f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}" for name, value in settings.items()
-    ]
+        given = minio.settings("tests", folder)
+        settings |= {"store_endpoint": str(given.store_endpoint), "store_auth_file": str(given.store_auth_file)}
+    # JSON's strings and numbers are TOML's too
+    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
     path = folder / "course.toml"
     path.write_text("\n".join([COURSE.read_text(), "[servers]", *lines, ""]))
     return path
