@@ -27,9 +27,11 @@ def doctor(
     """Say what is here, what is missing and what to do; exit code 3 where a run could not pass."""
     found = findings(online=online)
     if course is not None:
-        from pipeline.cli.server_findings import server_findings  # its clients take time to load
+        from pipeline.cli.jenkins_findings import jenkins_findings  # their clients take time to load
+        from pipeline.cli.server_findings import server_findings
 
-        found += server_findings(load_course(course).course)
+        settings = load_course(course).course
+        found += [*server_findings(settings), *jenkins_findings(settings, course.resolve().parent)]
     if as_json:
         write_json([vars(one) for one in found])
     else:
