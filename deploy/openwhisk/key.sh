@@ -1,10 +1,17 @@
 #!/bin/sh
 # Makes the keys of OpenWhisk's two users in the folder DIR, once: the ones that come with it are published.
-# `sh key.sh DIR`; DIR/openwhisk_auth is what `servers.auth_file` names.
+# `sh key.sh DIR [REGISTRY AUTH_FILE]`; DIR/openwhisk_auth is what `servers.auth_file` names. With the registry's name and
+# the file that `servers.registry_auth_file` names, OpenWhisk can pull from there; without, from open ones alone.
 set -eu
 umask 077
 mkdir -p "$1"
+login='{}'
+if [ $# = 3 ]; then
+    login=$(printf '{"auths": {"%s": {"auth": "%s"}}}' "$2" "$(tr -d '\n' <"$3" | base64 -w 0)")
+fi
 cd "$1"
+printf '%s\n' "$login" >registry_login.new
+mv registry_login.new registry_login
 if [ -e openwhisk_conf ]; then
     exit 0
 fi

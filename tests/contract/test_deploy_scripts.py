@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -159,8 +160,12 @@ class TestOpenWhisk:
         assert keys["guest"] != keys["whisk-system"]
         assert auth == f"{keys['guest']}\n"
         assert (tmp_path / "openwhisk_auth").stat().st_mode & 0o077 == 0
-        subprocess.run(make, check=True, timeout=60)
+        assert json.loads((tmp_path / "registry_login").read_text()) == {}
+        (tmp_path / "auth").write_text("pipeline:word\n")
+        subprocess.run([*make, "127.0.0.1:5000", tmp_path / "auth"], check=True, timeout=60)
         assert (tmp_path / "openwhisk_conf").read_text() == conf
+        login = json.loads((tmp_path / "registry_login").read_text())
+        assert base64.b64decode(login["auths"]["127.0.0.1:5000"]["auth"]) == b"pipeline:word"
 
     @pytest.mark.root
     def test_its_firewall_goes_up_and_down_again(self) -> None:
