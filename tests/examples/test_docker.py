@@ -6,14 +6,14 @@ import json
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 
 import docker
 import pytest
-from support.docker import unchanged
+from support.docker import forget_image, unchanged
 from support.minio_server import MinioServer
 from support.real_servers import course_file
 from support.registry_server import RegistryServer
@@ -39,13 +39,6 @@ class World:
 
     def submit(self, source: Path, out: Path, *options: str) -> Finished:
         return submit(source, out, *ON_DOCKER, *options, course=self.course)
-
-    def forget(self, folder: Path) -> None:
-        """The image of a run stays on the engine; no test leaves one."""
-        with suppress(FileNotFoundError):
-            image = json.loads((folder / "record.json").read_text()).get("image")
-            if image:
-                self.engine.images.remove(image["reference"], force=True)
 
     @contextmanager
     def training(self, folder: Path) -> Iterator[Popen[str]]:
@@ -76,7 +69,7 @@ def out(world: World, tmp_path: Path) -> Iterator[Path]:
     """The folder of a run, of which nothing is left on the engine."""
     with unchanged(world.engine):
         yield tmp_path / "run"
-    world.forget(tmp_path / "run")
+    forget_image(world.engine, tmp_path / "run")
 
 
 def submission(folder: Path, addition: str) -> Path:
@@ -94,7 +87,7 @@ def honest(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[F
     with unchanged(world.engine):
         done = world.submit(submission(folder, WHO), folder / "run")
     yield done
-    world.forget(folder / "run")
+    forget_image(world.engine, folder / "run")
 
 
 def test_the_main_job_passes_in_containers_of_256_mb(honest: Finished) -> None:

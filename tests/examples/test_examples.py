@@ -26,11 +26,11 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_an_example_ends_as_it_says(folder: Path, tmp_path: Path) -> None:
+def test_an_example_ends_as_it_says(folder: Path, sandbox: str, tmp_path: Path) -> None:
     expected = tomllib.loads((folder / "expected.toml").read_text())
     source = prepared(folder, expected["prepare"], tmp_path) if "prepare" in expected else folder
 
-    done = submit(source, tmp_path / "run")
+    done = submit(source, tmp_path / "run", "--sandbox", sandbox)
 
     assert done.code == expected["exit_code"], done.output
     assert done.result["outcome"] == expected["outcome"]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import math
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import docker
 import pytest
 from frame.processes import Processes
 from support import by_hand
@@ -33,16 +31,8 @@ class Built:
     options: tuple[str, ...]
 
 
-@pytest.fixture(params=["process", "docker"])
-def sandbox(request: pytest.FixtureRequest) -> str:
-    if request.param == "docker":
-        request.getfixturevalue("docker_unchanged")
-        request.getfixturevalue("default_base")
-    return str(request.param)
-
-
 @pytest.fixture
-def built(sandbox: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Built]:
+def built(sandbox: str, request: pytest.FixtureRequest, tmp_path: Path) -> Built:
     registry = request.getfixturevalue("registry") if sandbox == "docker" else None
     course, run = course_file(tmp_path, registry), tmp_path / "run"
     for name in BUILDING:
@@ -50,10 +40,7 @@ def built(sandbox: str, request: pytest.FixtureRequest, tmp_path: Path) -> Itera
         done = pipeline("stage", name, *(first if name == "fetch" else ()), "--out", run, out=run)
         assert done.code == 0, done.output
     reference = json.loads((run / "record.json").read_text())["image"]["reference"]
-    yield Built(reference, ("--image", str(run)))
-    if sandbox == "docker":
-        engine: docker.DockerClient = request.getfixturevalue("engine")
-        engine.images.remove(reference)
+    return Built(reference, ("--image", str(run)))
 
 
 def test_the_pushed_image_trains_once_for_each_worker(

@@ -7,6 +7,7 @@
 | `default_base` | session | the reference of the course's default base, with torch; `.ci/run` builds it |
 | `registry` | session | a RegistryServer (support.registry_server): asks for credentials, on the loopback |
 | `minio` | session | a MinioServer (support.minio_server) on the loopback |
+| `sandbox` | test | `process`, then `docker` with the default base, as the option --sandbox takes them |
 | `docker_unchanged` | test | fails where the test leaves a container, network, volume or firewall rule |
 
 What a machine does not have skips the test, with the reason. Several sessions on one engine do not
@@ -16,10 +17,12 @@ to go.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import docker
 import docker.errors
@@ -97,3 +100,25 @@ def unchanged(engine: docker.DockerClient) -> Iterator[None]:
         if time.monotonic() > deadline:
             pytest.fail("left on this machine: " + "; ".join(sorted(left)))
         time.sleep(0.5)
+
+
+@pytest.fixture(params=["process", "docker"])
+def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Images of runs below `tmp_path` go with the test."""
+    if request.param == "docker":
+        request.getfixturevalue("default_base")
+        engine: docker.DockerClient = request.getfixturevalue("engine")
+        with unchanged(engine):
+            yield "docker"
+        for record in tmp_path.rglob("record.json"):
+            forget_image(engine, record.parent)
+    else:
+        yield "process"
+
+
+def forget_image(engine: docker.DockerClient, run: Path) -> None:
+    """Removes what a run has built; harmless where it has built nothing."""
+    with suppress(FileNotFoundError, docker.errors.ImageNotFound):
+        image = json.loads((run / "record.json").read_text()).get("image")
+        if image:
+            engine.images.remove(image["reference"], force=True)
