@@ -2,92 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
-from support.submissions import ScriptedBuilds, course_folder
-from typer.testing import CliRunner
-from werkzeug.test import TestResponse
+from support.forges import NEW, NOTHING, OLD, PAYLOADS, URL, Site, gitea, github, gitlab
+from support.submissions import ScriptedBuilds
 
 from pipeline.backends.ci.local import LocalBuilds
-from pipeline.cli.app import app
-from pipeline.errors import UsageError
 from pipeline.submissions.dispatcher import Dispatcher, Settings
-from pipeline.submissions.entry import Entry, State
-from pipeline.submissions.folder import CourseFolder
-from pipeline.submissions.remotes import Remote, add_remote, owner_of, read_remotes, webhook_secret
-from pipeline.submissions.repositories import REF
-from pipeline.submissions.spool import Spool
+from pipeline.submissions.entry import State
 from pipeline.submissions.staff import add_student
 from pipeline.web import webhooks
-from pipeline.web.app import create_app
 
-OLD, NEW = "1" * 40, "2" * 40
-NOTHING = "0" * 40
-URL = "https://git.example/ada/mnist.git"
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def github(**values: Any) -> dict[str, Any]:
-    """The part of GitHub's documented payload that matters here, and some that does not."""
-    repository = {"id": 1, "full_name": "ada/mnist", "private": True, "clone_url": URL, "pushed_at": None}
-    told = {"ref": REF, "before": OLD, "after": NEW, "forced": False, "repository": repository, "commits": []}
-    return told | {"pusher": {"name": "ada"}} | values
-
-
-def gitea(**values: Any) -> dict[str, Any]:
-    repository = {"clone_url": URL, "ssh_url": "git@git.example:ada/mnist.git", "html_url": URL.removesuffix(".git")}
-    return {"ref": REF, "before": OLD, "after": NEW, "repository": repository, "total_commits": 1} | values
-
-
-def gitlab(**values: Any) -> dict[str, Any]:
-    project = {"id": 15, "git_http_url": URL, "git_ssh_url": "git@git.example:ada/mnist.git", "default_branch": "main"}
-    told = {"object_kind": "push", "ref": REF, "before": OLD, "after": NEW, "checkout_sha": NEW, "project": project}
-    return told | {"repository": {"name": "mnist", "url": "git@git.example:ada/mnist.git"}} | values
-
-
-PAYLOADS: dict[str, Callable[..., dict[str, Any]]] = {"github": github, "gitea": gitea, "gitlab": gitlab}
 every_forge = pytest.mark.parametrize("forge", sorted(PAYLOADS))
-
-
-class Site:
-    def __init__(self, folder: Path) -> None:
-        self.course: CourseFolder = course_folder(folder)
-        add_student(self.course, "ada", (), {"mnist-train": URL})
-        self.secret = webhook_secret(self.course)
-        self.client: FlaskClient = create_app(self.course, ScriptedBuilds()).test_client()
-        self.spool = Spool(self.course.spool)
-
-    def send(self, forge: str, told: Any, *, secret: str | None = None, event: str | None = None) -> TestResponse:
-        return self.post(
-            forge, json.dumps(told).encode(), self.headers(forge, json.dumps(told).encode(), secret, event)
-        )
-
-    def headers(self, forge: str, body: bytes, secret: str | None = None, event: str | None = None) -> dict[str, str]:
-        key = self.secret if secret is None else secret
-        signature = hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
-        proof = {
-            "github": {"X-Hub-Signature-256": f"sha256={signature}"},
-            "gitea": {"X-Gitea-Signature": signature, "X-Hub-Signature-256": f"sha256={signature}"},
-            "gitlab": {"X-Gitlab-Token": key},
-        }[forge]
-        names = {"github": "X-GitHub-Event", "gitea": "X-Gitea-Event", "gitlab": "X-Gitlab-Event"}
-        push = "Push Hook" if forge == "gitlab" else "push"
-        return proof | {names[forge]: event or push, "Content-Type": "application/json"}
-
-    def post(self, forge: str, body: bytes, headers: dict[str, str]) -> TestResponse:
-        return self.client.post(f"/webhooks/{forge}", data=body, headers=headers)
-
-    def spooled(self) -> list[Entry]:
-        return [*self.spool.active(), *self.spool.over()]
 
 
 @pytest.fixture
@@ -236,56 +167,3 @@ def test_the_dispatcher_takes_it_from_there(site: Site) -> None:
     builds.finish_all()
     dispatcher.step()
     assert [one.state for one in site.spooled()] == [State.GRADED]
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://git.example/ada/mnist.git",
-        "ssh://git@git.example:2222/ada/mnist",
-        "git@git.example:ada/mnist.git",
-        "https://ada:secret@git.example/ada/mnist.git",
-        "https://git.example/../mnist.git",
-        "https://git.example/-x",
-        "file:///etc",
-        "ext::sh -c id",
-        "--upload-pack=x",
-        "https://git.example/a\nb",
-    ],
-)
-def test_an_address_is_accepted_as_the_jenkinsfile_accepts_it(url: str, site: Site) -> None:
-    """What one takes and the other does not would be a push that no build can be made of."""
-    text = (ROOT / "Jenkinsfile").read_text()
-    server = re.search(r"String server = /(.*)/$", text, re.MULTILINE)
-    path = re.search(r"String path = /(.*)/$", text, re.MULTILINE)
-    assert server and path
-    pattern = f"({server[1]})?{path[1]}".replace(r"\/", "/")
-    accepted = True
-    try:
-        add_remote(site.course, "cleo", "mnist-train", url.replace("ada/", "cleo/"))
-    except UsageError:
-        accepted = False
-    assert accepted == bool(re.fullmatch(pattern, url.replace("ada/", "cleo/")))
-
-
-def test_one_repository_has_one_owner(site: Site) -> None:
-    with pytest.raises(UsageError, match="ada works on"):
-        add_student(site.course, "bob", (), {"mnist-train": "https://GIT.example:443/Ada/mnist"})
-    add_student(site.course, "ada", (), {"mnist-train": "https://git.example/ada/again"})
-    remotes = read_remotes(site.course)
-    assert remotes == [Remote("ada", "mnist-train", "https://git.example/ada/again")]
-    assert owner_of(remotes, [URL, ""]) is None
-
-
-def test_staff_name_addresses_and_read_the_secret_on_the_command_line(site: Site) -> None:
-    folder, run = str(site.course.folder), CliRunner().invoke
-    names = [one.name for one in site.course.course().assignments]
-    added = run(app, ["course", "add-student", folder, "bob", "--url", f"{names[0]}=https://git.example/bob/x"])
-    assert added.exit_code == 0, added.output
-    assert not site.course.repository("bob", names[0]).exists()
-    assert all(site.course.repository("bob", name).exists() for name in names[1:])
-    listed = json.loads(run(app, ["course", "list", folder, "--json"]).stdout)
-    assert ("bob", "https://git.example/bob/x") in [(one["student"], one["repository"]) for one in listed]
-    assert run(app, ["course", "webhook", folder]).stdout.strip() == site.secret
-    assert run(app, ["course", "webhook", folder, "--renew"]).stdout.strip() != site.secret
-    assert site.course.webhook_file.stat().st_mode & 0o077 == 0
