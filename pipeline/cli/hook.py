@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import select
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.cli.output import discard, show_error, tolerate_any_text
 from pipeline.errors import PipelineError
 from pipeline.files import machine_fault
-from pipeline.submissions.arrivals import spool_pushes
-from pipeline.submissions.entry import Entry, now
+from pipeline.submissions.arrivals import known_of, spool_pushes
+from pipeline.submissions.entry import now
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.follow import follow
-from pipeline.submissions.receiving import politely, read_updates, refusals, rewritten, too_much
+from pipeline.submissions.receiving import politely, read_updates, refusals, rewritten, too_much, unreadable
 from pipeline.submissions.spool import Spool
+from pipeline.text import printable
 
 UPDATES_BYTES = 64 * 1024
 
@@ -25,11 +27,11 @@ def pre_receive(course: CourseFolder, student: str, assignment_name: str, told: 
     updates = read_updates(told)
     repository = course.repository(student, assignment_name)
     assignment = course.course().assignment(assignment_name)
-    entries = [*Spool(course.spool).over(), *Spool(course.spool).active()]
-    found = refusals(updates, assignment, entries, student, now())
+    known = known_of(course, Spool(course.spool), student, assignment_name)
+    found = unreadable(told, UPDATES_BYTES) or refusals(updates, assignment, known, student, now())
     found += rewritten(repository, updates)
     if assignment is not None:
-        found += too_much(repository, assignment.limits.source_mb)
+        found += too_much(repository, updates, assignment.limits.source_mb)
     for reason in found:
         say(f"refused: {reason}")
     return 1 if found else 0
@@ -44,7 +46,8 @@ def post_receive(course: CourseFolder, student: str, assignment: str, told: str)
         spool_pushes(course, spool, student, assignment)
     for line in politely(updates):
         say(f"{line}")
-    entry = entry_of_push(spool, student, assignment, graded)
+    known = known_of(course, spool, student, assignment) if graded else []
+    entry = max((one for one in known if one.new in graded), key=lambda one: one.arrived, default=None)
     if entry is None:
         return 0
     say(f"submission {entry.short} of {entry.assignment}, arrived {entry.arrived:%Y-%m-%d %H:%M:%S} UTC")
@@ -54,16 +57,9 @@ def post_receive(course: CourseFolder, student: str, assignment: str, told: str)
     return 0
 
 
-def entry_of_push(spool: Spool, student: str, assignment: str, commits: list[str]) -> Entry | None:
-    """The newest submission of what was pushed; a dispatcher that reconciles may have been faster to spool it."""
-    entries = [*spool.over(), *spool.active()] if commits else []
-    mine = [one for one in entries if (one.student, one.assignment) == (student, assignment) and one.new in commits]
-    return max((one for one in mine if not one.regrade_of), key=lambda one: one.arrived, default=None)
-
-
 def say(line: str) -> None:
-    """Raises BrokenPipeError where the pusher has gone."""
-    print(line, flush=True)
+    """What a build server or a run says of a student's work goes to a terminal. Raises BrokenPipeError."""
+    print(printable(line), flush=True)
 
 
 def wait_while_read(seconds: float) -> None:
@@ -82,17 +78,29 @@ def main(arguments: list[str]) -> int:
     tolerate_any_text()
     try:
         name, folder, student, assignment = arguments
-        told = sys.stdin.buffer.read(UPDATES_BYTES).decode("utf-8", "replace")
+        told = sys.stdin.buffer.read(UPDATES_BYTES + 1).decode("utf-8", "replace")
         return HOOKS[name](CourseFolder.open(Path(folder)), student, assignment, told)
     except (BrokenPipeError, KeyboardInterrupt):  # nobody listens any more; what was to be refused stays so
         discard(sys.stdout)
         return 1 if arguments[:1] == ["pre-receive"] else 0
-    except PipelineError as error:
+    except Exception as error:
+        code = failed(error)
+    if arguments[:1] == ["post-receive"]:
+        with suppress(OSError):
+            say("your push is kept all the same, and is graded when the staff have mended this")
+    return code
+
+
+def failed(error: Exception) -> int:
+    """Says what went wrong in words for a student; the exit code."""
+    if isinstance(error, OSError):
+        error = machine_fault(error)
+    if isinstance(error, PipelineError):
         show_error(error)
         return error.exit_code
-    except OSError as error:
-        show_error(machine_fault(error))
-        return 3
+    from pipeline.cli.app import own_fault  # the whole command line, which no push needs that goes well
+
+    return own_fault(error)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+from pipeline.errors import InfrastructureError, PipelineError
 from pipeline.submissions.entry import Entry, submission_id
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.repositories import REF, Moved, pushes, repositories
@@ -32,23 +35,41 @@ def spool_pushes(course: CourseFolder, spool: Spool, student: str, assignment: s
 
     Hook and reconciler do the same: whoever comes first adds it, and the other finds it there.
     """
+    name = course.course().name
+    pushed = entries_of_pushes(course, name, student, assignment)
+    return [one for one in pushed if not spool.knows(one.id) and spool.add(one)]
+
+
+def entries_of_pushes(course: CourseFolder, course_name: str, student: str, assignment: str) -> list[Entry]:
+    """Each push of a repository as it arrived, the earliest first."""
     repository = course.repository(student, assignment)
+    return [entry_of(course_name, student, assignment, repository, moved, attempt=1) for moved in pushes(repository)]
+
+
+def known_of(course: CourseFolder, spool: Spool, student: str, assignment: str) -> list[Entry]:
+    """What the spool has of a repository's pushes: by their ids, however many others have pushed how often."""
+    pushed = entries_of_pushes(course, course.course().name, student, assignment)
+    found = []
+    for one in pushed:
+        with suppress(InfrastructureError):  # a broken file is the staff's affair and keeps nobody from pushing
+            found.append(spool.find(one.id))
+    return [one for one in found if one is not None]
+
+
+def reconcile(course: CourseFolder, spool: Spool, complain: Callable[[str], None] = lambda _said: None) -> list[Entry]:
+    """Finds pushes that a kill took between the reference and the spool, in all repositories of the course.
+
+    What cannot be read of one repository is complained of, and stands in nobody else's way.
+    """
     name = course.course().name
     added = []
-    for moved in pushes(repository):
-        entry = entry_of(name, student, assignment, repository, moved, attempt=1)
-        if spool.add(entry):
-            added.append(entry)
+    for student, assignment, repository in repositories(course):
+        try:
+            pushed = entries_of_pushes(course, name, student, assignment)
+            added += [one for one in pushed if not spool.knows(one.id) and spool.add(one)]
+        except (PipelineError, OSError) as error:
+            complain(f"{repository}: {error}")
     return added
-
-
-def reconcile(course: CourseFolder, spool: Spool) -> list[Entry]:
-    """Finds pushes that a kill took between the reference and the spool, in all repositories of the course."""
-    return [
-        entry
-        for student, assignment, _ in repositories(course)
-        for entry in spool_pushes(course, spool, student, assignment)
-    ]
 
 
 def attempts_used(entries: list[Entry], student: str, assignment: str) -> int:

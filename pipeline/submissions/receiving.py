@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from pipeline.text import one_line
 
 UPDATE = re.compile(r"([0-9a-f]{40,64}) ([0-9a-f]{40,64}) (refs/[^\s\x00-\x1f\x7f]{1,240})")
 MOST_REFERENCES = 64
+MOST_REASONS = 5
 KEPT_PUSHES = 20
 """A repository may hold so many times what one submission may have: its history."""
 
@@ -45,9 +48,25 @@ class Update:
 
 
 def read_updates(text: str) -> list[Update]:
-    """What git tells a hook on its standard input; a line of another form is left out, and so moves nothing graded."""
-    matches = [UPDATE.fullmatch(line) for line in text.splitlines()]
+    """What git tells a hook on its standard input; `unreadable` names what of it is no update of ours."""
+    matches = [UPDATE.fullmatch(line) for line in text.split("\n")]
     return [Update(*match.groups()) for match in matches if match]
+
+
+def unreadable(text: str, most: int) -> list[str]:
+    """Why a push is refused for its references alone: what is not looked at could be the graded branch."""
+    if len(text.encode()) > most:
+        return ["it moves too many branches and tags at once; push main alone"]
+    found = []
+    for line in text.split("\n")[:-1]:
+        ref = line.split(" ", 2)[-1]
+        if not UPDATE.fullmatch(line) or not ref.startswith(("refs/heads/", "refs/tags/")):
+            found.append(
+                f"{one_line(ref, 100)!r} is no name of a branch or tag that is kept here; give it a plainer one"
+            )
+        elif ref.startswith(f"{REF}/"):
+            found.append(f"{one_line(ref, 100)} would stand in the way of {BRANCH}; give it another name")
+    return found[:MOST_REASONS]
 
 
 def refusals(
@@ -89,19 +108,33 @@ def is_ancestor(git: Git, old: str, new: str) -> bool:
     return True
 
 
-def too_much(repository: Path, most_mb: float) -> list[str]:
+def too_much(repository: Path, updates: list[Update], most_mb: float) -> list[str]:
     """Why a push is refused for its size: of the whole repository, and of its references."""
     found = []
-    size = sum(path.lstat().st_size for path in (repository / "objects").rglob("*") if path.is_file())
+    size = size_of(repository / "objects")
     if size > most_mb * KEPT_PUSHES * MB:
         found.append(
             f"the repository would hold {size / MB:.0f} MB of at most {most_mb * KEPT_PUSHES:.0f}; "
             "keep data and results out of it, and ask the staff for a new one"
         )
-    references = len(guarded(repository).for_each_ref("--format=%(refname)").splitlines())
-    if references > MOST_REFERENCES:
-        found.append(f"the repository has {references} branches and tags of at most {MOST_REFERENCES}; delete some")
+    new = sum(one.creates for one in updates)
+    there = guarded(repository).for_each_ref("--format=%(objectname)").split()
+    references = len(there) + new - sum(one.deletes for one in updates)
+    if new and references > MOST_REFERENCES:
+        found.append(
+            f"the repository would have {references} branches and tags of at most {MOST_REFERENCES}; delete some"
+        )
     return found
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below `folder`; another push may move some of them while we look."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                size += Path(place, name).lstat().st_size
+    return size
 
 
 def politely(updates: list[Update]) -> list[str]:

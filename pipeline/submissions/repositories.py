@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from git import Git
@@ -23,7 +23,8 @@ BRANCH = "main"
 REF = f"refs/heads/{BRANCH}"
 HOOKS = ("pre-receive", "post-receive")
 NOTHING = re.compile(r"0+")
-REFLOG = re.compile(r"([0-9a-f]{40,64}) ([0-9a-f]{40,64}) [^\t\n]*> (\d+) [+-]\d{4}\t?[^\n]*")
+# git takes < > and line feeds out of names, and leaves tabs, control characters and bytes that are not UTF-8
+REFLOG = re.compile(r"([0-9a-f]{40,64}) ([0-9a-f]{40,64}) [^>\n]*> (\d{1,11}) [+-]\d{4}(?:\t[^\n]*)?")
 SETTINGS = {
     # bare repositories keep no reflog by themselves, and gc would forget what the reconciler still needs
     "core.logAllRefUpdates": "true",
@@ -92,8 +93,8 @@ def pushes(repository: Path) -> list[Moved]:
     """Every push to the graded branch, the earliest first, as its reflog tells. Deletions are none."""
     path = repository / "logs" / REF
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
+        lines = path.read_bytes().decode("utf-8", "replace").split("\n")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return []
     except OSError as error:
         raise InfrastructureError(f"{path} cannot be read: {error.strerror}", hint="look at its owner") from error
@@ -101,10 +102,13 @@ def pushes(repository: Path) -> list[Moved]:
 
 
 def moves(lines: list[str]) -> Iterator[Moved]:
+    """A push arrives after the one before it, though it came within the same second, or the clock was set back."""
+    last = datetime.min.replace(tzinfo=UTC)
     for line in lines:
         match = REFLOG.fullmatch(line)
         if match and not NOTHING.fullmatch(match[2]):
-            yield Moved(match[1], match[2], datetime.fromtimestamp(int(match[3]), UTC))
+            last = max(datetime.fromtimestamp(int(match[3]), UTC), last + timedelta(microseconds=1))
+            yield Moved(match[1], match[2], last)
 
 
 def repositories(course: CourseFolder) -> Iterator[tuple[str, str, Path]]:

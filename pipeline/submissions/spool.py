@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.faults import point
-from pipeline.files import write_json
+from pipeline.files import sync_folder, write_json
 from pipeline.submissions.entry import Entry, checked_id
+
+MOST_PARSED = 20_000
+REMEMBERED_S = 5.0
+SETTLED_NS = 10**9
+"""A folder that was changed this moment may be changed again within the same tick of its file system's clock."""
+
+
+class Listed(NamedTuple):
+    """What lay in a folder that was last changed at `changed`."""
+
+    changed: int
+    until: float
+    entries: list[Entry]
 
 
 class Spool:
@@ -25,16 +41,24 @@ class Spool:
         self.folder = folder
         self.active_folder = folder / "active"
         self.over_folder = folder / "over"
+        self.listed: dict[Path, Listed] = {}
+        self.faults: dict[Path, InfrastructureError] = {}
         for one in (self.active_folder, self.over_folder):
             one.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def add(self, entry: Entry) -> bool:
         """Puts a new entry; False where its id is known already, whatever has become of it."""
         with self.locked():
-            if self.find(entry.id) is not None:
+            if self.knows(entry.id):
                 return False
             self.write(self.active_folder, entry)
             return True
+
+    def knows(self, submission: str) -> bool:
+        """Whether there is a file of that id, readable or not; cheaper than `find`."""
+        name = f"{checked_id(submission)}.json"
+        places = (self.active_folder, self.over_folder, self.active_folder)  # it may move while we look
+        return any((folder / name).exists() for folder in places)
 
     def find(self, submission: str) -> Entry | None:
         name = f"{checked_id(submission)}.json"
@@ -87,24 +111,52 @@ class Spool:
             return changed
 
     def active(self) -> list[Entry]:
-        """Those that are not over, the earliest first."""
-        entries = list(read_all(self.active_folder))
+        """Those that are not over and can be read, the earliest first."""
+        entries = self.read_all(self.active_folder)
         over = [one for one in entries if one.state.is_over]
         if over:
             with self.locked():
                 for one in over:
                     self.put_away(one)
-        return sorted((one for one in entries if not one.state.is_over), key=lambda one: (one.arrived, one.id))
+        return [one for one in entries if not one.state.is_over]
 
     def over(self) -> list[Entry]:
-        """Those that are over, the earliest first."""
-        return sorted(read_all(self.over_folder), key=lambda one: (one.arrived, one.id))
+        """Those that are over and can be read, the earliest first."""
+        return list(self.read_all(self.over_folder))
+
+    def read_all(self, folder: Path) -> list[Entry]:
+        """The folder's entries; for a moment from memory while nothing was renamed in it: whoever waits asks often."""
+        changed, at = folder.stat().st_mtime_ns, time.time_ns()
+        known = self.listed.get(folder)
+        if known is not None and known.changed == changed and time.monotonic() < known.until:
+            return known.entries
+        entries = self.look_into(folder)
+        if at - changed > SETTLED_NS:
+            self.listed[folder] = Listed(changed, time.monotonic() + REMEMBERED_S, entries)
+        return entries
+
+    def look_into(self, folder: Path) -> list[Entry]:
+        """What cannot be read is left out here and named in `faults`: one broken file must not stop everybody's."""
+        entries = []
+        for path in folder.glob("*.json"):
+            try:
+                entry = read(path)
+            except InfrastructureError as error:
+                self.faults[path] = error
+                continue
+            self.faults.pop(path, None)
+            if entry is not None:  # moved while we looked
+                entries.append(entry)
+        for path in [one for one in self.faults if not one.exists()]:
+            del self.faults[path]
+        return sorted(entries, key=lambda one: (one.arrived, one.id))
 
     def put_away(self, entry: Entry) -> None:
         name = f"{entry.id}.json"
         if (self.active_folder / name).exists():
             point(f"rename {name}")
             (self.active_folder / name).replace(self.over_folder / name)
+            sync_folder(self.over_folder)
 
     def write(self, folder: Path, entry: Entry) -> None:
         write_json(folder / f"{entry.id}.json", entry.model_dump(mode="json"), mode=0o600)
@@ -117,18 +169,21 @@ class Spool:
 
 
 def read(path: Path) -> Entry | None:
+    """None where there is no such file. Raises InfrastructureError where it is no entry."""
     try:
-        return Entry.model_validate_json(path.read_bytes())
+        there = path.stat()
+        return parsed(path, there.st_ino, there.st_mtime_ns, there.st_size)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise InfrastructureError(f"{path} cannot be read: {error.strerror}", hint="look at its owner") from error
     except ValidationError as error:
         raise InfrastructureError(
             f"{path} is no entry of the spool: {error.error_count()} faults", hint="move it away; it is found again"
         ) from error
 
 
-def read_all(folder: Path) -> Iterator[Entry]:
-    for path in folder.glob("*.json"):
-        entry = read(path)
-        if entry is not None:  # moved while we looked
-            yield entry
+@lru_cache(maxsize=MOST_PARSED)
+def parsed(path: Path, _node: int, _changed: int, _size: int) -> Entry:
+    """Files are replaced whole: one of the same inode, time and size is the same."""
+    return Entry.model_validate_json(path.read_bytes())

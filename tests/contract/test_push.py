@@ -6,57 +6,21 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.pushes import STUDENT, Clone, dispatching, spooled
 from support.submissions import ScriptedBuilds, course_folder
 
 from pipeline.cli.git_shell import asked_for
 from pipeline.errors import UsageError
 from pipeline.submissions.arrivals import reconcile
-from pipeline.submissions.dispatcher import Dispatcher, Settings
-from pipeline.submissions.dispatching import dispatch, only_dispatcher
 from pipeline.submissions.entry import Entry, State
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.members import authorized_keys, read_key
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import add_student
-
-STUDENT = {
-    "GIT_AUTHOR_NAME": "Ada",
-    "GIT_AUTHOR_EMAIL": "ada@example.org",
-    "GIT_COMMITTER_NAME": "Ada",
-    "GIT_COMMITTER_EMAIL": "ada@example.org",
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_CONFIG_NOSYSTEM": "1",
-}
-
-
-class Clone:
-    """A student's clone; commands of git in it."""
-
-    def __init__(self, folder: Path, repository: Path) -> None:
-        self.folder = folder
-        subprocess.run(["git", "clone", "-q", str(repository), str(folder)], check=True, capture_output=True)
-        self.git("checkout", "-q", "-B", "main")
-
-    def git(self, *arguments: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, **STUDENT, "PIPELINE_PUSH_FOLLOWS": "0", **variables}
-        command = ["git", "-C", str(self.folder), *arguments]
-        return subprocess.run(command, check=check, capture_output=True, text=True, env=environment, timeout=120)
-
-    def commit(self, text: str) -> str:
-        (self.folder / "model.py").write_text(text)
-        self.git("add", "model.py")
-        self.git("commit", "-q", "-m", "work")
-        return self.git("rev-parse", "HEAD").stdout.strip()
-
-    def push(self, *arguments: str, check: bool = True, **variables: str) -> str:
-        return self.git("push", *(arguments or ("origin", "main")), check=check, **variables).stderr
 
 
 @pytest.fixture
@@ -69,25 +33,6 @@ def course(tmp_path: Path) -> CourseFolder:
 @pytest.fixture
 def clone(course: CourseFolder, tmp_path: Path) -> Clone:
     return Clone(tmp_path / "clone", course.repository("ada", "mnist-train"))
-
-
-def spooled(course: CourseFolder) -> list[Entry]:
-    return Spool(course.spool).active()
-
-
-@contextmanager
-def dispatching(course: CourseFolder, builds: ScriptedBuilds) -> Iterator[None]:
-    """A dispatcher of this process at work."""
-    stopping = threading.Event()
-    dispatcher = Dispatcher(course, Spool(course.spool), builds, Settings(slots=1))
-    with only_dispatcher(course):
-        worker = threading.Thread(target=dispatch, args=(dispatcher, stopping, print))
-        worker.start()
-        try:
-            yield
-        finally:
-            stopping.set()
-            worker.join()
 
 
 def test_a_push_is_in_the_spool_with_its_commit(course: CourseFolder, clone: Clone) -> None:

@@ -1,0 +1,118 @@
+"""Pushes as nobody would wish them: crowds of references, odd names, odd clocks, broken settings between two hooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.pushes import Clone, dispatching, spooled
+from support.submissions import ScriptedBuilds, course_folder
+
+from pipeline.backends.ci import Look
+from pipeline.errors import Outcome
+from pipeline.submissions.arrivals import reconcile
+from pipeline.submissions.dispatcher import Dispatcher, Settings
+from pipeline.submissions.entry import Entry
+from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.spool import Spool
+from pipeline.submissions.staff import add_student
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> CourseFolder:
+    made = course_folder(tmp_path)
+    add_student(made, "ada")
+    return made
+
+
+@pytest.fixture
+def clone(course: CourseFolder, tmp_path: Path) -> Clone:
+    return Clone(tmp_path / "clone", course.repository("ada", "mnist-train"))
+
+
+def test_no_crowd_of_references_hides_the_graded_one(course: CourseFolder, clone: Clone) -> None:
+    """A hook that reads the first of them alone would let a late push of `main` pass unseen."""
+    text = course.course_file.read_text()
+    course.course_file.write_text(text.replace("2099-01-31", "2020-01-31"))
+    clone.commit("x = 1\n")
+    crowd = [f"main:refs/heads/a{number:03}-{'a' * 200}" for number in range(300)]
+    assert "refused: it moves too many branches" in clone.push("origin", *crowd, "main", check=False)
+    assert not (course.repository("ada", "mnist-train") / "refs/heads/main").exists()
+    reconcile(course, Spool(course.spool))
+    assert spooled(course) == []
+
+
+@pytest.mark.parametrize("ref", ["refs/heads/main/x", "refs/replace/" + "1" * 40, f"refs/heads/{'x' * 240}"])
+def test_a_reference_that_would_stand_in_the_way_is_refused(course: CourseFolder, clone: Clone, ref: str) -> None:
+    clone.commit("x = 1\n")
+    assert "refused: " in clone.push("origin", f"main:{ref}", check=False)
+    assert "submission" in clone.push()
+
+
+def test_a_repository_of_too_many_branches_can_be_cleared(course: CourseFolder, clone: Clone) -> None:
+    clone.commit("x = 1\n")
+    clone.push("origin", *(f"main:b{number}" for number in range(64)))
+    assert "refused: the repository would have 65" in clone.push(check=False)
+    clone.push("origin", ":b1")
+    assert "submission" in clone.push()
+
+
+ODD_NAMES = ["A\tda", "A\u2028da", "A\x85da", "A\x0c\x1eda", "\udcff\udcfe", "A> 1 +0000\tda"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_push_under_an_odd_name_is_found(course: CourseFolder, clone: Clone, name: str) -> None:
+    commit = clone.commit("x = 1\n")
+    clone.push(GIT_COMMITTER_NAME=name)
+    assert [one.new for one in spooled(course)] == [commit]
+
+
+def test_pushes_of_one_second_or_of_a_clock_set_back_keep_their_order(course: CourseFolder, clone: Clone) -> None:
+    commits: list[str] = []
+    for at in (1_800_000_100, 1_800_000_100, 1_800_000_050, 1_800_000_050, 1_800_000_050):
+        commits.append(clone.commit(f"x = {len(commits)}\n"))
+        clone.push(GIT_COMMITTER_DATE=f"@{at} +0000")
+    assert [one.new for one in spooled(course)] == commits
+    builds = ScriptedBuilds()
+    Dispatcher(course, Spool(course.spool), builds, Settings(slots=1)).step()
+    assert [Spool(course.spool).get(one).new for one in builds.started] == commits[-1:]
+
+
+def test_one_repository_that_cannot_be_read_keeps_nobody_else_from_being_found(
+    course: CourseFolder, clone: Clone
+) -> None:
+    commit = clone.commit("x = 1\n")
+    clone.push(PIPELINE_DIE_AT="1")
+    assert spooled(course) == []
+    (course.repositories / "Not a name").mkdir()
+    (course.repositories / "Not a name" / "mnist-train.git").mkdir()
+    (course.repositories / "a" / "mnist-train.git" / "logs/refs/heads/main").mkdir(parents=True)
+    (course.repositories / "gone").symlink_to("nowhere")
+    said: list[str] = []
+    reconcile(course, Spool(course.spool), said.append)
+    assert [one.new for one in spooled(course)] == [commit]
+    assert "'Not a name' is no name" in said[0]
+
+
+def test_a_push_while_the_settings_are_broken_is_kept_and_found_later(course: CourseFolder, clone: Clone) -> None:
+    """Broken between the two hooks: the first has let it in."""
+    commit = clone.commit("x = 1\n")
+    hook = course.repository("ada", "mnist-train") / "hooks" / "post-receive"
+    hook.write_text(hook.read_text().replace("#!/bin/sh\n", f"#!/bin/sh\necho [ >> {course.course_file}\n"))
+    text = course.course_file.read_text()
+    said = clone.push(PIPELINE_PUSH_FOLLOWS="1")
+    assert "your push is kept all the same" in said
+    assert "Traceback" not in said
+    course.course_file.write_text(text)
+    assert [one.new for one in reconcile(course, Spool(course.spool))] == [commit]
+
+
+def test_what_a_build_server_says_is_harmless_for_a_terminal(course: CourseFolder, clone: Clone) -> None:
+    class Odd(ScriptedBuilds):
+        def start(self, entry: Entry) -> None:
+            self.ends[entry.id] = Look("ended", outcome=Outcome.PASSED, url="\x1b]0;title\x07a\u202e\x00b")
+
+    clone.commit("x = 1\n")
+    with dispatching(course, Odd()):
+        said = clone.push(PIPELINE_PUSH_FOLLOWS="1")
+    assert "remote: report: ab" in said
