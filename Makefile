@@ -24,7 +24,7 @@ lint: setup
 	@.venv/bin/mypy
 
 test: lint
-	@.venv/bin/python -m pytest
+	@.venv/bin/python tools/run_tests.py
 
 bench: setup
 	@.venv/bin/python -m benchmarks.training

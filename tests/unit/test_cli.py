@@ -147,7 +147,7 @@ def test_a_pipe_that_closes_early_leaves_no_noise() -> None:
 def test_commands_complete_in_a_shell() -> None:
     asked = {"_PIPELINE_COMPLETE": "complete_bash", "COMP_WORDS": "pipeline re", "COMP_CWORD": "1"}
     answer = subprocess.run(PIPELINE, env=os.environ | asked, capture_output=True, text=True, check=False)
-    assert answer.stdout.split() == ["render", "resume"]
+    assert answer.stdout.split() == ["render", "resume", "regrade"]
 
 
 def test_version_and_help_start_fast_without_the_heavy_libraries() -> None:
