@@ -115,6 +115,7 @@ def describe_shard(server: ParameterServer, shard: Shard) -> dict[str, Any]:
         "worker": shard.worker,
         "registered": shard.worker is not None,
         "expected": shard.worker is None and shard.waited_for(server.members.clock()),
+        "complete": shard.accepted.finished,
         "finished": applied.finished,
         "epoch": applied.position.epoch,
         "step": applied.position.step,

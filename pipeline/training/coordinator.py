@@ -152,6 +152,11 @@ class Coordinator:
 
     def ended(self, worker: WorkerState, shard: ShardStatus, record: Activation) -> None:
         """The end of an activation: done, handed back in time, or a failure of one kind or another."""
+        if record.success and not shard.finished:
+            # it may have made steps since the server was asked
+            shard = self.status().shards[worker.number]
+            if shard.complete and not shard.finished:
+                return
         if record.success and shard.finished:
             self.memory.update_worker(worker.number, running=None, finished=True, state="finished")
             self.log(f"{worker.name} finished its shard after {shard.steps} steps")

@@ -10,10 +10,14 @@ class Said(BaseModel):
 
 
 class ShardStatus(Said):
-    """One shard. Bytes are measured by the server; loss and the time split are reported by the worker."""
+    """One shard. Bytes are measured by the server; loss and the time split are reported by the worker.
+
+    `complete`: its last gradient has come, which may wait for those of others; `finished`: it was used.
+    """
 
     shard: int
     registered: bool = False
+    complete: bool = False
     finished: bool = False
     steps: int = 0
     samples: int = 0

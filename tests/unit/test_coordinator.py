@@ -116,6 +116,33 @@ def test_each_worker_is_invoked_until_its_shard_is_done(memory: Memory, monkeypa
     assert script.lost == []
 
 
+@dataclass
+class Late(Script):
+    """The last gradient of worker 0 waits for others until the server was asked five times more."""
+
+    asked: int = 0
+
+    def status(self) -> ServerStatus:
+        now = super().status()
+        first = now.shards[0]
+        if first.steps < STEPS:
+            return now
+        self.asked += 1
+        if self.asked < 5:
+            first = first.model_copy(update={"steps": 0, "finished": False, "complete": True})
+        return now.model_copy(update={"shards": (first, *now.shards[1:])})
+
+
+def test_a_worker_whose_last_gradient_waits_for_others_is_waited_for(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = Late({0: [(STEPS, record())], 1: [(STEPS, record())]})
+
+    train(memory, script, monkeypatch)
+
+    assert len(script.invocations) == 2 and script.lost == []
+
+
 def test_a_crash_after_some_steps_is_invoked_again_and_the_server_is_told(
     memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
