@@ -30,13 +30,19 @@ def exclusive(path: Path) -> Iterator[None]:
             raise UsageError(
                 f"another process works on {path.parent.parent}", hint="wait for it, or stop it with `pipeline cancel`"
             )
-        file.truncate(0)
-        json.dump({"pid": os.getpid(), "started": psutil.Process().create_time()}, file)
-        file.flush()
+        write_holder(file, os.getpid())
         try:
             yield
         finally:
             file.truncate(0)
+
+
+def write_holder(file: IO[str], pid: int) -> None:
+    """Says in a lock's file which process holds it."""
+    file.truncate(0)
+    with suppress(psutil.Error):  # it has ended already, and holds nothing
+        json.dump({"pid": pid, "started": psutil.Process(pid).create_time()}, file)
+    file.flush()
 
 
 def taken(file: IO[str]) -> bool:

@@ -7,33 +7,38 @@ one goes on: a build is named by its submission's id, starting it twice starts i
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline.backends.ci import Builds, Look
-from pipeline.errors import InfrastructureError, Outcome, ThrottledError
+from pipeline.errors import Outcome, PipelineError, ThrottledError
+from pipeline.files import machine_fault
 from pipeline.settings import Course
 from pipeline.submissions.arrivals import attempts_used, reconcile
 from pipeline.submissions.entry import Entry, State, now
 from pipeline.submissions.folder import CourseFolder
-from pipeline.submissions.queue import startable, superseded
+from pipeline.submissions.queue import LONGEST_WAIT, startable, superseded
 from pipeline.submissions.spool import Spool
 
 TRIES = 4
 """Starts of one submission before it is parked for staff to look at."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 300.0
 RECONCILE_S = 60.0
+LONGEST_S = 12 * 3600.0
+"""A build ends by the limits of its stages, or its server's; one that has run for so long hangs."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`slots`: builds at a time."""
+    """`slots`: builds at a time. `longest_s`: of a build, before it counts as hung."""
 
     slots: int
     tries: int = TRIES
     first_wait_s: float = FIRST_WAIT_S
+    longest_s: float = LONGEST_S
 
 
 class Dispatcher:
@@ -46,35 +51,60 @@ class Dispatcher:
         builds: Builds,
         settings: Settings,
         clock: Callable[[], datetime] = now,
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self.course, self.spool, self.builds, self.settings = course, spool, builds, settings
-        self.clock = clock
+        self.clock, self.ticks = clock, ticks
         self.reconciled: datetime | None = None
+        self.first_seen: dict[str, float] = {}
+        self.troubles: list[str] = []
+        """What went wrong in the last step with a submission or a repository; it stands in no other's way."""
 
     def step(self) -> bool:
-        """One round: what arrived unseen, what is needless, what has ended, what can start. True where any was."""
-        changed = self.find_unseen()
-        entries = self.spool.active()
+        """One round: what has ended, what arrived unseen, what is needless, what can start. True where any was.
+
+        What runs is followed also while the course's settings cannot be read, which is raised after it.
+        """
+        self.troubles = []
+        changed, running = False, [one for one in self.spool.active() if one.state is State.STARTED]
+        self.first_seen = {one.id: self.first_seen[one.id] for one in running if one.id in self.first_seen}
+        for entry in running:
+            changed |= self.each(self.follow, entry)
         course = self.course.course()
-        changed |= self.supersede(entries, course)
-        for entry in entries:
-            if entry.state is State.STARTED:
-                changed |= self.follow(entry)
-        return self.start(course) or changed
+        changed |= self.find_unseen()
+        changed |= self.supersede(self.spool.active(), course)
+        changed |= self.start(course)
+        self.troubles += [f"{fault.message}; {fault.hint}" for fault in self.spool.faults.values()]
+        return changed
+
+    def each(self, work: Callable[[Entry], bool], entry: Entry) -> bool:
+        try:
+            return work(entry)
+        except (PipelineError, OSError) as error:
+            self.troubles.append(f"submission {entry.short}: {error}")
+            return False
 
     def pause(self) -> None:
-        """Stops what runs, in order; it waits, and the next dispatcher goes on with it. No try is used up."""
+        """Stops what runs, in order; it waits, and the next dispatcher goes on with it. No try is used up.
+
+        It is written down first: a build found stopped for no reason would be the staff's affair.
+        """
+
+        def stop(entry: Entry) -> bool:
+            self.change(entry, state=State.WAITING, reason="the server was stopped", tries=entry.tries - 1)
+            self.builds.cancel(entry)
+            return True
+
         for entry in self.spool.active():
             if entry.state is State.STARTED:
-                self.builds.cancel(entry)
-                self.change(entry, state=State.WAITING, reason="the server was stopped", tries=entry.tries - 1)
+                self.each(stop, entry)
 
     def find_unseen(self) -> bool:
         at = self.clock()
-        if self.reconciled is not None and (at - self.reconciled).total_seconds() < RECONCILE_S:
+        if self.reconciled is not None and abs((at - self.reconciled).total_seconds()) < RECONCILE_S:
             return False
         self.reconciled = at
-        return bool(reconcile(self.course, self.spool))
+        return bool(reconcile(self.course, self.spool, self.troubles.append))
 
     def supersede(self, entries: list[Entry], course: Course) -> bool:
         changed = False
@@ -95,15 +125,19 @@ class Dispatcher:
         free = self.settings.slots - sum(one.state is State.STARTED for one in entries)
         chosen = startable(entries, self.clock())[: max(0, free)]
         over = self.spool.over() if chosen else []
-        for entry in chosen:
+
+        def begin(entry: Entry) -> bool:
             used = attempts_used(over, entry.student, entry.assignment)
             refusal = self.refusal(entry, course, used)
             if refusal:
-                self.change(entry, state=State.REFUSED, reason=refusal, ended=self.clock())
-                continue
+                return self.change(entry, state=State.REFUSED, reason=refusal, ended=self.clock())
             started = self.begin(entry, entry.attempt if entry.regrade_of else used + 1)
             if started is not None:
                 self.make_start(started)
+            return True
+
+        for entry in chosen:
+            self.each(begin, entry)
         return bool(chosen)
 
     def refusal(self, entry: Entry, course: Course, used: int) -> str:
@@ -130,14 +164,16 @@ class Dispatcher:
             self.builds.start(entry)
         except ThrottledError as error:
             self.wait(entry, error.message, error.wait_s, entry.tries - 1)
-        except InfrastructureError as error:
+        except PipelineError as error:
             self.again(entry, error.message)
+        except OSError as error:
+            self.again(entry, machine_fault(error).message)
 
     def follow(self, entry: Entry) -> bool:
         """Takes over what has become of a started build."""
         try:
             look = self.builds.look(entry)
-        except InfrastructureError as error:
+        except PipelineError as error:
             return self.change(entry, reason=error.message)
         if look.state == "lost":
             self.again(entry, look.reason)
@@ -145,7 +181,22 @@ class Dispatcher:
         if look.state == "ended":
             self.end(entry, look)
             return True
+        if look.state == "running" and self.is_stuck(entry):
+            return self.give_up(entry)
         return self.change(entry, reason=look.reason, build_url=look.url or entry.build_url)
+
+    def is_stuck(self, entry: Entry) -> bool:
+        """Whether a build has run past every limit of its own, by a clock that nobody sets."""
+        return self.ticks() > self.first_seen.setdefault(entry.id, self.ticks()) + self.settings.longest_s
+
+    def give_up(self, entry: Entry) -> bool:
+        """A build that does not end takes no slot for ever; whether it can be stopped, staff are told."""
+        reason = f"its build did not end within {self.settings.longest_s / 3600:g} h and was stopped"
+        try:
+            self.builds.cancel(entry)
+        except PipelineError as error:
+            reason = f"its build does not end: {error.message}; {error.hint}"
+        return self.change(entry, state=State.PARKED, reason=reason)
 
     def end(self, entry: Entry, look: Look) -> None:
         if look.outcome is Outcome.INFRASTRUCTURE:
@@ -173,7 +224,7 @@ class Dispatcher:
         self.wait(entry, reason, longest * random.uniform(0.5, 1.0), entry.tries)
 
     def wait(self, entry: Entry, reason: str, seconds: float, tries: int) -> None:
-        later = self.clock() + timedelta(seconds=seconds)
+        later = self.clock() + min(timedelta(seconds=seconds), LONGEST_WAIT)
         self.change(entry, state=State.WAITING, reason=reason, not_before=later, tries=tries)
 
     def change(self, entry: Entry, **values: Any) -> bool:

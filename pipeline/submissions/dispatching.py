@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pipeline.errors import PipelineError, UsageError
+from pipeline.files import machine_fault
+from pipeline.lock import taken
 from pipeline.submissions.dispatcher import Dispatcher
 from pipeline.submissions.folder import CourseFolder
 
 PAUSE_S = 0.25
+AGAIN_S = 600.0
 
 
 @contextmanager
@@ -21,12 +24,9 @@ def only_dispatcher(course: CourseFolder) -> Iterator[None]:
     """Raises UsageError where another one works on the course."""
     course.dispatcher_lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with course.dispatcher_lock.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"a dispatcher works on {course.folder} already", hint="one is enough; stop it first"
-            ) from None
+        if not taken(file):
+            raise UsageError(f"a dispatcher works on {course.folder} already", hint="one is enough; stop it first")
+        course.closing_file.unlink(missing_ok=True)
         file.truncate(0)
         json.dump({"pid": os.getpid()}, file)
         file.flush()
@@ -34,14 +34,22 @@ def only_dispatcher(course: CourseFolder) -> Iterator[None]:
 
 
 def dispatch(dispatcher: Dispatcher, stopping: threading.Event, complain: Callable[[str], None]) -> None:
-    """Steps until `stopping` is set. What goes wrong in one is complained of once, and the next tries again."""
-    said = ""
+    """Steps until `stopping` is set. What goes wrong is tried again, and complained of once in a while."""
+    said: dict[str, float] = {}
     while not stopping.is_set():
-        try:
-            dispatcher.step()
-            said = ""
-        except (PipelineError, OSError) as error:
-            if str(error) != said:
-                said = str(error)
-                complain(said)
+        for trouble in went_wrong(dispatcher):
+            if said.get(trouble, -AGAIN_S) <= time.monotonic() - AGAIN_S:
+                said[trouble] = time.monotonic()
+                complain(trouble)
         stopping.wait(PAUSE_S)
+
+
+def went_wrong(dispatcher: Dispatcher) -> list[str]:
+    """One step; what could not be done in it."""
+    try:
+        dispatcher.step()
+    except PipelineError as error:
+        return [*dispatcher.troubles, str(error)]
+    except OSError as error:
+        return [*dispatcher.troubles, machine_fault(error).message]
+    return dispatcher.troubles

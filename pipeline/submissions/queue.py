@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pipeline.settings import Course, late_days
 from pipeline.submissions.entry import Entry, Priority, State
+
+LONGEST_WAIT = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,17 @@ def in_order(entries: Sequence[Entry]) -> list[Entry]:
     return [turn[-1] for turn in sorted(turns, key=lambda turn: turn[:-1])]
 
 
+def waits(entry: Entry, at: datetime) -> bool:
+    """Whether it is too early for the next try; one further away than any wait was written before the clock was set."""
+    return entry.not_before is not None and at < entry.not_before <= at + LONGEST_WAIT
+
+
 def startable(entries: Sequence[Entry], at: datetime) -> list[Entry]:
     """The waiting entries that may start now, in order: one of a student at a time, none before its time."""
     busy = {one.student for one in entries if one.state is State.STARTED}
     found = []
     for one in in_order(entries):
-        if one.student not in busy and (one.not_before is None or one.not_before <= at):
+        if one.student not in busy and not waits(one, at):
             found.append(one)
             busy.add(one.student)
     return found
@@ -56,7 +63,7 @@ def place_of(submission: str, entries: Sequence[Entry], at: datetime) -> Place |
     if number is None:
         return None
     entry = order[number - 1]
-    if entry.not_before is not None and entry.not_before > at:
+    if entry.not_before is not None and waits(entry, at):
         reason = f"{entry.reason or 'it could not be started'}; the next try is at {entry.not_before:%H:%M:%S} UTC"
     elif any(one.student == entry.student and one.state is State.STARTED for one in entries):
         reason = "another submission of yours runs"

@@ -112,5 +112,5 @@ def submitted(repository: Path, assignment: str, files: dict[str, str]) -> Entry
     git("add", "--all")
     git("commit", "--quiet", "-m", "work")
     commit = git("rev-parse", "HEAD")
-    values = {"repository": str(repository), "assignment": assignment, "new": commit, "course": "tests"}
+    values: dict[str, Any] = {"repository": str(repository), "assignment": assignment, "new": commit, "course": "tests"}
     return entry("ada", **values, id=submission_id(str(repository), "refs/heads/main", NO_COMMIT, commit))

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 
 from pipeline.backends.ci import Look
 from pipeline.embedded.processes import own_environment, own_module
-from pipeline.errors import UsageError
+from pipeline.errors import ThrottledError, UsageError
 from pipeline.faults import point
-from pipeline.lock import held, stop_holder
+from pipeline.lock import held, stop_holder, taken, write_holder
 from pipeline.run import Run, Status
 from pipeline.submissions.entry import Entry
 from pipeline.submissions.folder import CourseFolder
 from pipeline.text import one_line
+
+STOPPING_S = 2.0
 
 
 class LocalBuilds:
@@ -33,24 +34,23 @@ class LocalBuilds:
         folder = self.course.build(entry.id)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (folder / "lock").open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return
+            if not taken(lock):
+                raise ThrottledError("its last build has not ended yet", wait_s=STOPPING_S)
+            lock.truncate(0)
             point("spawn")
             with self.course.console(entry.id).open("ab") as console:
-                self.workers.append(
-                    subprocess.Popen(
-                        own_module("pipeline", *self.arguments(entry)),
-                        stdin=subprocess.DEVNULL,
-                        stdout=console,
-                        stderr=console,
-                        env=own_environment(),
-                        cwd=folder,
-                        pass_fds=(lock.fileno(),),
-                        start_new_session=True,
-                    )
+                worker = subprocess.Popen(
+                    own_module("pipeline", *self.arguments(entry)),
+                    stdin=subprocess.DEVNULL,
+                    stdout=console,
+                    stderr=console,
+                    env=own_environment(),
+                    cwd=folder,
+                    pass_fds=(lock.fileno(),),
+                    start_new_session=True,
                 )
+            self.workers.append(worker)
+            write_holder(lock, worker.pid)
 
     def arguments(self, entry: Entry) -> list[str]:
         """Begins the run, or goes on with the one of this id that an earlier worker left."""
@@ -76,15 +76,21 @@ class LocalBuilds:
         return Look("ended", record.reason, record.outcome, record.points, most, url)
 
     def last_words(self, entry: Entry) -> str:
-        """The last line on the console, for a worker that ended without a record."""
+        """The last error or line on the console, for a worker that ended without a record."""
         try:
             with self.course.console(entry.id).open("rb") as console:
                 console.seek(max(0, os.fstat(console.fileno()).st_size - 4096))
                 lines = console.read().decode(errors="replace").strip().splitlines()
         except FileNotFoundError:
             return "it was not started"
-        return one_line(lines[-1]) if lines else "it ended without a word"
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        return one_line([*lines, *errors][-1]) if lines else "it ended without a word"
 
     def cancel(self, entry: Entry) -> None:
-        """The worker ends its run in order: what it held is free, and another start goes on with it."""
+        """The worker ends its run in order: what it held is free, and another start goes on with it.
+
+        The run's lock names the worker also where its starter was killed before it could; the worker's own one is
+        held before the run is there, and until the last word is said.
+        """
         stop_holder(self.course.run(entry.id) / "private" / "lock")
+        stop_holder(self.course.build(entry.id) / "lock")
