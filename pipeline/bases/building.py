@@ -16,6 +16,7 @@ OURS = "ml-pipeline"
 """The label that everything built here has, unfinished layers too: it stands in each Dockerfile."""
 MEMORY = 2 * 2**30
 STALE = "1h"
+CONFLICT = 409
 FULL = ("no space left on device", "disk quota exceeded")
 
 
@@ -91,4 +92,6 @@ def remove_unfinished(engine: Engine) -> None:
     try:
         engine.client.images.prune({"dangling": True, "label": OURS, "until": STALE})
     except ENGINE_ERRORS as error:
+        if getattr(error, "status_code", None) == CONFLICT:
+            return  # another one is at it
         raise InfrastructureError(f"the docker engine could not tidy up: {said(error)}") from error
