@@ -77,7 +77,9 @@ def measure(wheel: Path) -> Measured:
         lock.write_text(f"{name}=={version} --hash=sha256:{digest.hexdigest()}\n")
         begun = time.monotonic()
         with watching_children() as peak:
-            install(lock, target, PackageTool(Path(scratch, "cache"), wheels=(str(wheel.parent),)))
+            install(
+                lock, target, PackageTool(Path(scratch, "cache"), wheels=(str(wheel.parent),)), ("--compile-bytecode",)
+            )
         seconds = time.monotonic() - begun
         installed = sum(path.lstat().st_size for path in target.rglob("*"))
     return Measured(wheel.stat().st_size / MB, installed / MB, seconds, peak.size / MB)

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-SESSIONS = (("unit", "golden", "contract", "live"), ("hostile", "examples"))
+SESSIONS = (("unit", "golden", "contract", "hostile", "live"), ("examples",))
 
 
 def main() -> int:
