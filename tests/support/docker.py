@@ -35,7 +35,7 @@ from support.registry_server import RegistryServer
 
 DEBIAN_PYTHON = os.environ.get("DEBIAN_PYTHON", "debian-python:bookworm")
 DEFAULT_BASE = "ml-pipeline/base:default"
-GONE_S = 45.0
+GONE_S = 150.0
 UNREACHABLE = (docker.errors.DockerException, requests.RequestException)
 
 
