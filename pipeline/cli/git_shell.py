@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import sys
 from pathlib import Path
 
 from pipeline.cli.output import show_error, tolerate_any_text
+from pipeline.course import VARIABLES
 from pipeline.errors import PipelineError, UsageError
+from pipeline.files import machine_fault
 from pipeline.git_source import ENVIRONMENT
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.members import read_members
+from pipeline.submissions.repositories import MEMORY_KB, PROCESSOR_S
 
 ASKED = re.compile(r"(git-receive-pack|git-upload-pack) '/?(?:git/)?([a-z0-9-]{1,63})/([a-z0-9-]{1,63})\.git'")
+PROTOCOL = re.compile(r"version=[0-2]")
+FOLLOWS = "PIPELINE_PUSH_FOLLOWS"
 NOT_YOURS = "there is no such repository, or it is another's"
 
 
@@ -40,9 +46,18 @@ def main(arguments: list[str]) -> int:
     except PipelineError as error:
         show_error(error)
         return error.exit_code
-    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "GIT_PROTOCOL"}}
-    followed = {name: value for name, value in os.environ.items() if name.startswith("PIPELINE_")}
-    return os.execvpe(command[0], command, ENVIRONMENT | kept | followed)
+    except OSError as error:
+        fault = machine_fault(error)
+        show_error(fault)
+        return fault.exit_code
+    for kind, most in ((resource.RLIMIT_DATA, MEMORY_KB * 1024), (resource.RLIMIT_CPU, PROCESSOR_S)):
+        resource.setrlimit(kind, (most, most))
+    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}
+    if PROTOCOL.fullmatch(os.environ.get("GIT_PROTOCOL", "")):
+        kept["GIT_PROTOCOL"] = os.environ["GIT_PROTOCOL"]
+    # sshd may be set up to take variables from the client
+    kept |= {name: os.environ[name] for name in (*VARIABLES, FOLLOWS) if name in os.environ}
+    return os.execvpe(command[0], command, ENVIRONMENT | kept)
 
 
 if __name__ == "__main__":

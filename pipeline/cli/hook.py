@@ -14,7 +14,7 @@ from pipeline.files import machine_fault
 from pipeline.submissions.arrivals import known_of, spool_pushes
 from pipeline.submissions.entry import now
 from pipeline.submissions.folder import CourseFolder
-from pipeline.submissions.follow import follow
+from pipeline.submissions.follow import MOST_S, follow
 from pipeline.submissions.receiving import politely, read_updates, refusals, rewritten, too_much, unreadable
 from pipeline.submissions.spool import Spool
 from pipeline.text import printable
@@ -51,8 +51,10 @@ def post_receive(course: CourseFolder, student: str, assignment: str, told: str)
     if entry is None:
         return 0
     say(f"submission {entry.short} of {entry.assignment}, arrived {entry.arrived:%Y-%m-%d %H:%M:%S} UTC")
-    if os.environ.get("PIPELINE_PUSH_FOLLOWS") != "0":
-        for line in follow(course, spool, entry.id, sleep=wait_while_read):
+    how = os.environ.get("PIPELINE_PUSH_FOLLOWS")
+    if how != "0":
+        longest = 0.0 if how == "briefly" else MOST_S
+        for line in follow(course, spool, entry.id, most_s=longest, sleep=wait_while_read):
             say(f"{line}")
     return 0
 

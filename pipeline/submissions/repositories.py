@@ -25,6 +25,8 @@ HOOKS = ("pre-receive", "post-receive")
 NOTHING = re.compile(r"0+")
 # git takes < > and line feeds out of names, and leaves tabs, control characters and bytes that are not UTF-8
 REFLOG = re.compile(r"([0-9a-f]{40,64}) ([0-9a-f]{40,64}) [^>\n]*> (\d{1,11}) [+-]\d{4}(?:\t[^\n]*)?")
+MEMORY_KB, PROCESSOR_S = 2**20, 600
+"""What each process of git that serves a student may use."""
 SETTINGS = {
     # bare repositories keep no reflog by themselves, and gc would forget what the reconciler still needs
     "core.logAllRefUpdates": "true",

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec
 
 from flask import Response, abort, current_app, g, request, session
@@ -40,47 +41,66 @@ def cookie_key(course: CourseFolder) -> bytes:
     return path.read_bytes()
 
 
+def staff_file(course: CourseFolder) -> Path:
+    return course.secrets / "staff-token-sha256"
+
+
 def staff_token(course: CourseFolder) -> str | None:
     """A new token for staff where they have none yet; None where they have, since only its hash is kept."""
-    path = course.secrets / "staff-token-sha256"
-    if path.exists():
+    if staff_file(course).exists():
         return None
     token = secrets.token_urlsafe(24)
-    write_text(path, digest(token), mode=0o600)
+    write_text(staff_file(course), digest(token), mode=0o600)
     return token
 
 
 def renew_staff_token(course: CourseFolder) -> str:
-    """The old one opens nothing any more, cookies stay until they are renewed."""
-    (course.secrets / "staff-token-sha256").unlink(missing_ok=True)
+    """The old one opens nothing any more, nor do the cookies that it gave."""
+    staff_file(course).unlink(missing_ok=True)
     token = staff_token(course)
     assert token is not None, "there is none now"
     return token
 
 
 def visitor_of_token(course: CourseFolder, token: str) -> Visitor | None:
-    path = course.secrets / "staff-token-sha256"
-    if path.exists() and hmac.compare_digest(path.read_text(), digest(token)):
-        return Visitor(is_staff=True)
+    if hmac.compare_digest(expected_of(course, Visitor(is_staff=True)) or digest(""), digest(token)):
+        return Visitor(is_staff=True) if token else None
     member = member_of_token(course, token)
     return Visitor(member.name) if member else None
 
 
+def expected_of(course: CourseFolder, who: Visitor) -> str:
+    """The hash of the token that a visitor has now; empty where they have none."""
+    if who.is_staff:
+        try:
+            return staff_file(course).read_text()
+        except FileNotFoundError:
+            return ""
+    member = read_members(course).get(who.name)
+    return member.token_sha256 if member else ""
+
+
 def visitor() -> Visitor:
-    """Of this request, by its cookie: nobody where it has none that we signed, or whose member is gone."""
+    """Of this request, by its cookie: nobody where it has none that we signed, or whose token is another's by now."""
     if "visitor" not in g:
-        name = session.get("name", "")
-        members = read_members(current_app.config["COURSE"])
-        known = isinstance(name, str) and name in members
-        g.visitor = Visitor(is_staff=True) if session.get("staff") is True else Visitor(name if known else "")
+        told = Visitor(str(session.get("name", "")), session.get("staff") is True)
+        key = key_of(current_app.config["COURSE"], told)
+        is_so = bool(key) and hmac.compare_digest(str(session.get("key", "")).encode(), key.encode())
+        g.visitor = told if is_so else Visitor()
     found: Visitor = g.visitor
     return found
+
+
+def key_of(course: CourseFolder, who: Visitor) -> str:
+    """What ends a visitor's cookies when they get a new token."""
+    return expected_of(course, who)[:16]
 
 
 def enter(who: Visitor) -> None:
     """From now on the cookie says who it is; what an earlier visitor left is gone."""
     session.clear()
     session["name"], session["staff"], session["csrf"] = who.name, who.is_staff, secrets.token_urlsafe(16)
+    session["key"] = key_of(current_app.config["COURSE"], who)
     session.permanent = True
 
 

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from io import BufferedReader
 from typing import IO
 
 from flask import Blueprint, Response, abort, current_app, request
+from werkzeug.exceptions import HTTPException
 
 from pipeline.git_source import ENVIRONMENT
 from pipeline.submissions.folder import NAME, CourseFolder
+from pipeline.submissions.repositories import MEMORY_KB, PROCESSOR_S
 from pipeline.web.access import git_user
+from pipeline.web.bounds import Bound
 
 git = Blueprint("git", __name__, url_prefix="/git")
 
 CHUNK = 64 * 1024
+MOST_BYTES = 2**40
+"""No bound: that of a push is git's, which the repository's settings name."""
 HEADERS_BYTES = 16 * 1024
 SERVICES = {"git-upload-pack", "git-receive-pack"}
+PUSH = "git-receive-pack"
+# a body of little bytes can ask for much memory: references without end in gzip, deltas of deltas
+BOUNDED = ["sh", "-c", f"ulimit -d {MEMORY_KB}; ulimit -t {PROCESSOR_S}; exec git http-backend"]
 PROTOCOL = re.compile(r"version=[0-2]")
 
 
@@ -44,21 +54,62 @@ def serve(student: str, assignment: str, what: str) -> Response:
     user = git_user(course)
     if user != student or not NAME.fullmatch(assignment) or not course.repository(student, assignment).is_dir():
         abort(404)
-    process = subprocess.Popen(
-        ["git", "http-backend"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment(course, f"/{student}/{assignment}.git/{what}", user),
-    )
-    assert process.stdin is not None and isinstance(process.stdout, BufferedReader), "both are pipes"
-    threading.Thread(target=feed, args=(process.stdin, request.stream), daemon=True).start()
-    status, headers = read_head(process.stdout)
-    return Response(stream(process, process.stdout), status, headers, direct_passthrough=True)
+    request.max_content_length = MOST_BYTES
+    told = environment(course, f"/{student}/{assignment}.git/{what}", user)
+    with ExitStack() as held:
+        if what == PUSH:
+            followed: Bound = current_app.config["FOLLOWED"]
+            if followed.take(user):
+                held.callback(followed.give_back, user)
+            else:
+                told["PIPELINE_PUSH_FOLLOWS"] = "briefly"
+        backend = Backend(told, request.stream, request.environ.get("gunicorn.socket"))
+        held.callback(backend.end)
+        status, headers = read_head(backend.output)
+        response = Response(backend.chunks(), status, headers, direct_passthrough=True)
+        response.call_on_close(held.pop_all().close)
+    return response
+
+
+class Backend:
+    """One `git http-backend`, fed with a request's body while its answer is read."""
+
+    def __init__(self, told: dict[str, str], body: IO[bytes], connection: socket.socket | None) -> None:
+        self.process = subprocess.Popen(
+            BOUNDED, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=told
+        )
+        assert self.process.stdin is not None and isinstance(self.process.stdout, BufferedReader), "both are pipes"
+        self.output, self.connection, self.said_all = self.process.stdout, connection, False
+        self.feeder = threading.Thread(target=feed, args=(self.process.stdin, body), daemon=True)
+        self.feeder.start()
+
+    def chunks(self) -> Iterator[bytes]:
+        """What git says as it comes."""
+        while chunk := self.output.read1(CHUNK):
+            yield chunk
+        self.said_all = True
+
+    def end(self) -> None:
+        """Called whatever has become of the answer. A pusher who has gone ends git; what was received stays.
+
+        Nobody else may read from the connection before the feeder has left it.
+        """
+        if not self.said_all:
+            self.process.terminate()
+        self.output.close()
+        self.process.wait()
+        if self.feeder.is_alive() and self.connection is not None:
+            with suppress(OSError):
+                self.connection.shutdown(socket.SHUT_RD)
+        self.feeder.join()
 
 
 def environment(course: CourseFolder, path: str, user: str) -> dict[str, str]:
-    """What a CGI program is told (RFC 3875); nothing else of the request reaches it."""
+    """What a CGI program is told (RFC 3875); nothing else of the request reaches it.
+
+    Not CONTENT_LENGTH: git (2.39) turns round for ever where a body ends before its length; without it, it reads on
+    to the end that we give it.
+    """
     told = {
         "GIT_PROJECT_ROOT": str(course.repositories),
         "GIT_HTTP_EXPORT_ALL": "1",
@@ -70,8 +121,6 @@ def environment(course: CourseFolder, path: str, user: str) -> dict[str, str]:
         "REMOTE_ADDR": "http",
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
     }
-    if request.content_length is not None:
-        told["CONTENT_LENGTH"] = str(request.content_length)
     if request.headers.get("Content-Encoding") == "gzip":
         told["HTTP_CONTENT_ENCODING"] = "gzip"
     if PROTOCOL.fullmatch(request.headers.get("Git-Protocol", "")):
@@ -95,7 +144,7 @@ def feed(pipe: IO[bytes], body: IO[bytes]) -> None:
             while chunk := body.read(CHUNK):
                 pipe.write(chunk)
                 pipe.flush()
-    except (OSError, ValueError):
+    except (OSError, ValueError, HTTPException):
         pass  # git has ended, or the pusher has gone: its answer says so
 
 
@@ -109,16 +158,3 @@ def read_head(output: BufferedReader) -> tuple[int, list[tuple[str, str]]]:
         else:
             headers.append((name, value))
     return (status, headers) if read else (500, [])
-
-
-def stream(process: subprocess.Popen[bytes], output: BufferedReader) -> Iterator[bytes]:
-    """What git says as it comes. A pusher who has gone ends git; what was received and spooled stays."""
-    try:
-        while chunk := output.read1(CHUNK):
-            yield chunk
-    except GeneratorExit:
-        process.terminate()
-        raise
-    finally:
-        output.close()
-        process.wait()

@@ -6,6 +6,7 @@ import mimetypes
 import re
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ from pipeline.submissions.follow import ConsoleTail
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import drop, retry
 from pipeline.web import views
-from pipeline.web.access import check_csrf, enter, must_see, staff_only, visitor, visitor_of_token
+from pipeline.web.access import STAFF, check_csrf, enter, must_see, staff_only, visitor, visitor_of_token
+from pipeline.web.bounds import Bound
 
 pages = Blueprint("pages", __name__)
 
@@ -37,6 +39,7 @@ STYLESHEET = Path(__file__).resolve().parents[2] / "templates" / "report.css"
 EVENTS_S = 600.0
 """After so long a stream of events ends; a browser opens the next by itself, at the line where it stood."""
 LOOK_S = 0.5
+AGAIN_MS = 5000
 LINE = re.compile(r"[0-9]{1,9}")
 REPORT_POLICY = "sandbox allow-same-origin; default-src 'none'; img-src 'self'; style-src 'self'"
 
@@ -47,7 +50,8 @@ def course() -> CourseFolder:
 
 
 def spool() -> Spool:
-    return Spool(course().spool)
+    found: Spool = current_app.config["SPOOL"]
+    return found
 
 
 def submission(text: str) -> Entry:
@@ -152,16 +156,26 @@ def log(text: str) -> Response:
 def events(text: str) -> Response:
     """New lines of the log as server-sent events; the last one says that it is over."""
     entry, after = submission(text), request.headers.get("Last-Event-ID", "")
-    return Response(
-        lines_as_events(course(), spool(), entry.id, int(after) if LINE.fullmatch(after) else 0),
-        mimetype="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    live: Bound = current_app.config["LIVE_LOGS"]
+    who = visitor().name or STAFF
+    stays = live.take(who)
+    lines = lines_as_events(
+        course(), spool(), entry.id, int(after) if LINE.fullmatch(after) else 0, most_s=EVENTS_S if stays else 0.0
     )
+    response = Response(
+        lines, mimetype="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    )
+    if stays:
+        response.call_on_close(partial(live.give_back, who))
+    return response
 
 
-def lines_as_events(course: CourseFolder, spool: Spool, submission: str, after: int) -> Iterator[str]:
+def lines_as_events(
+    course: CourseFolder, spool: Spool, submission: str, after: int, *, most_s: float = EVENTS_S
+) -> Iterator[str]:
+    """With `most_s` of 0 what is there now: the browser asks again in a while."""
     tail, number, begun = ConsoleTail(course.console(submission)), 0, time.monotonic()
-    while time.monotonic() < begun + EVENTS_S:
+    while True:
         state = spool.get(submission).state
         over = state.is_over or state is State.PARKED
         for line in tail.lines(last=over):
@@ -170,6 +184,9 @@ def lines_as_events(course: CourseFolder, spool: Spool, submission: str, after: 
                 yield f"id: {number}\ndata: {line}\n\n"
         if over:
             yield f"id: {number}\nevent: over\ndata: {state.value}\n\n"
+            return
+        if time.monotonic() >= begun + most_s:
+            yield f"retry: {AGAIN_MS}\n\n"
             return
         yield ": still there\n\n"
         time.sleep(LOOK_S)

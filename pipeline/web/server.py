@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import socket
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,10 @@ from pipeline.backends.choose import choose_builds
 from pipeline.embedded.die_with_parent import die_with_parent
 from pipeline.errors import PipelineError
 from pipeline.submissions.folder import CourseFolder
-from pipeline.web.app import create_app
+from pipeline.web.app import THREADS, create_app
 
-THREADS = 160
-"""Each pusher who follows holds one, and so does each page with a live log."""
+STALLED_S = 30
+"""So long a client may send or take nothing before its connection is closed."""
 
 
 class Application(BaseApplication):  # type: ignore[misc]
@@ -36,7 +38,7 @@ class Application(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
             "proc_name": "course-pages",
             "loglevel": "warning",
-            "post_fork": lambda _arbiter, _worker: die_with_parent(),
+            "post_fork": begin,
         }
         for name, value in values.items():
             self.cfg.set(name, value)
@@ -44,6 +46,14 @@ class Application(BaseApplication):  # type: ignore[misc]
     def load(self) -> Any:
         secure = self.url.startswith("https://")
         return create_app(self.course, choose_builds(self.course, self.url), secure=secure)
+
+
+def begin(_arbiter: Any, worker: Any) -> None:
+    """What is accepted takes the bound of its listener: a thread waits for nobody for ever."""
+    die_with_parent()
+    for listener in worker.sockets:
+        for kind in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            listener.setsockopt(socket.SOL_SOCKET, kind, struct.pack("ll", STALLED_S, 0))
 
 
 def main() -> None:

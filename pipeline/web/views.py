@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC
@@ -78,10 +79,13 @@ def result_of(course: CourseFolder, entry: Entry) -> Result | None:
 
 def log_of(course: CourseFolder, entry: Entry) -> list[str]:
     """The last lines of the console; the first line says so where there were more."""
-    lines = list(ConsoleTail(course.console(entry.id)).lines(last=entry.state is not State.STARTED))
-    if len(lines) > LOG_LINES:
-        return [f"[{len(lines) - LOG_LINES} lines before these are left out]", *lines[-LOG_LINES:]]
-    return lines
+    lines: deque[str] = deque(maxlen=LOG_LINES)
+    number = 0
+    for line in ConsoleTail(course.console(entry.id)).lines(last=entry.state is not State.STARTED):
+        number += 1
+        lines.append(line)
+    left_out = [f"[{number - LOG_LINES} lines before these are left out]"] if number > LOG_LINES else []
+    return [*left_out, *lines]
 
 
 def report_file(course: CourseFolder, entry: Entry, name: str) -> Path | None:
@@ -91,9 +95,11 @@ def report_file(course: CourseFolder, entry: Entry, name: str) -> Path | None:
     if not parts or parts[0] not in PUBLISHED or ".." in parts:
         return None
     path = folder.joinpath(*parts)
-    if path.is_symlink() or not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        inside = path.is_file() and not path.is_symlink() and path.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError):  # a name that is too long for any file
         return None
-    return path
+    return path if inside else None
 
 
 PUBLISHED = {"report.html", "report.css", "plots", "junit.xml", "result.json", "logs", "model.safetensors"}
