@@ -28,6 +28,7 @@ class CourseFolder:
         self.webhook_file = self.secrets / "webhook"
         self.remotes_file = self.folder / "remotes.json"
         self.closing_file = self.spool / "closing"
+        self.name_file = self.spool / "course"
         self.dispatcher_lock = self.spool / "dispatcher.lock"
 
     @classmethod
@@ -41,8 +42,25 @@ class CourseFolder:
         return found
 
     def course(self) -> Course:
-        """The settings, read anew at each call: staff change a deadline while the course runs."""
-        return load_course(self.course_file).course
+        """The settings, read anew at each call: staff change a deadline while the course runs.
+
+        Its name stays: submissions' ids are made of it, and under another one all would be found and graded anew.
+        """
+        course = load_course(self.course_file).course
+        named = self.named()
+        if named not in {"", course.name}:
+            raise UsageError(
+                f"{self.course_file} names the course {course.name}, and what was submitted here is {named}'s",
+                hint=f"name it {named} again; for another course make another folder",
+            )
+        return course
+
+    def named(self) -> str:
+        """The name that the course was made with; empty where nobody has written it down."""
+        try:
+            return self.name_file.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return ""
 
     def repository(self, student: str, assignment: str) -> Path:
         return self.repositories / checked_name(student) / f"{checked_name(assignment)}.git"

@@ -27,7 +27,9 @@ def create_course(folder: Path, template: Path) -> CourseFolder:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{template} cannot be read: {error}", hint="name a course.toml with --from") from None
         write_text(course.course_file, text)
-    course.course()
+    settings = course.course()
+    if not course.named():
+        write_text(course.name_file, f"{settings.name}\n")
     return course
 
 

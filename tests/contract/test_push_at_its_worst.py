@@ -9,7 +9,7 @@ from support.pushes import Clone, dispatching, spooled
 from support.submissions import ScriptedBuilds, course_folder
 
 from pipeline.backends.ci import Look
-from pipeline.errors import Outcome
+from pipeline.errors import Outcome, UsageError
 from pipeline.submissions.arrivals import reconcile
 from pipeline.submissions.dispatcher import Dispatcher, Settings
 from pipeline.submissions.entry import Entry
@@ -116,3 +116,27 @@ def test_what_a_build_server_says_is_harmless_for_a_terminal(course: CourseFolde
     with dispatching(course, Odd()):
         said = clone.push(PIPELINE_PUSH_FOLLOWS="1")
     assert "remote: report: ab" in said
+
+
+def test_a_push_that_finds_no_room_in_the_spool_is_kept_and_found_later(course: CourseFolder, clone: Clone) -> None:
+    """A bound of nothing on what the hook writes stands for a disk that is full."""
+    commit = clone.commit("x = 1\n")
+    hook = course.repository("ada", "mnist-train") / "hooks" / "post-receive"
+    hook.write_text(hook.read_text().replace("#!/bin/sh\n", "#!/bin/sh\nulimit -f 0\n"))
+    said = clone.push(PIPELINE_PUSH_FOLLOWS="1")
+    assert "your push is kept all the same" in said
+    assert "Traceback" not in said
+    assert [path.name for path in (course.spool / "active").iterdir()] == []
+    assert [one.new for one in reconcile(course, Spool(course.spool))] == [commit]
+
+
+def test_a_course_by_another_name_does_not_grade_everything_anew(course: CourseFolder, clone: Clone) -> None:
+    clone.commit("x = 1\n")
+    clone.push()
+    text = course.course_file.read_text()
+    name = course.course().name
+    course.course_file.write_text(text.replace(f'name = "{name}"', 'name = "renamed"'))
+    with pytest.raises(UsageError, match=f"what was submitted here is {name}'s"):
+        reconcile(course, Spool(course.spool))
+    course.course_file.write_text(text)
+    assert reconcile(course, Spool(course.spool)) == []
