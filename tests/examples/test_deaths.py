@@ -55,7 +55,7 @@ class Deadly:
             return process.returncode
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(30)
+            process.wait(WAIT_S)
 
 
 def ended_once(deadly: Deadly) -> None:
