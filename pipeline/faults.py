@@ -1,4 +1,4 @@
-"""Where a test can have a process of ours die: each fsync, rename, spawn and request passes a point here first.
+"""Where a test can have a process of ours die: writes of files, the spool, starts of builds, requests to Jenkins.
 
 `PIPELINE_DIE_AT=7` kills the process at its seventh point with SIGKILL, as a power cut would; `PIPELINE_DIE_LOG=FILE`
 gets the name of each point that is passed. Without them a point costs one comparison.
