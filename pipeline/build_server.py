@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from pipeline.course import iso
 from pipeline.errors import CourseError, Fault, InfrastructureError
-from pipeline.settings import Frozen
+from pipeline.frozen import Frozen
 from pipeline.text_files import TomlFile, read_toml
 from pipeline.validation import faults_of
 

@@ -24,6 +24,8 @@ def finite_or_none(value: Any) -> Any:
 
 Number = Annotated[float | None, BeforeValidator(finite_or_none)]
 Count = Annotated[int | None, Field(ge=0)]
+OF_ALL = frozenset({"accuracy", "gain", "seconds", "peak_memory_mb"})
+"""Measures that are fields or properties of figures."""
 REPORTED_BY_WORKER = ("compute_s", "communication_s", "wait_s")
 
 
@@ -51,6 +53,7 @@ class WorkerFigures(Figure):
     """One worker over all of its activations. Seconds, bytes, MB of 2**20 bytes."""
 
     worker: int
+    name: str = Field(default="", description="of a function that is no worker: `map-3`")
     activations: Count = None
     steps: Count = None
     compute_s: Number = None
@@ -66,14 +69,17 @@ class WorkerFigures(Figure):
     state: str = Field(default="", description="why it did not work, or stopped early, in words: `queued: ...`")
     reported: tuple[str, ...] = Field(default=REPORTED_BY_WORKER, description="fields that only the runner says")
 
+    @property
+    def label(self) -> str:
+        return self.name or f"worker {self.worker}"
+
 
 class Interval(Figure):
     """One activation on the clock. `start` and `end` in seconds since the epoch, both of the run of its code;
     `wait_s` in the queue and `init_s` of a cold start lie before `start`."""
 
     activation: str
-    task: Literal["train", "predict"] = "train"
-    worker: int | None = None
+    row: str = Field(description="what of the run it was: `worker 0`, `prediction`, `map-3`")
     start: float
     end: float
     init_s: Number = None
@@ -81,8 +87,49 @@ class Interval(Figure):
     status: str = ""
 
 
+class KeyFigure(Figure):
+    """One of the handful that a reader looks for first, as it is shown."""
+
+    label: str
+    value: str
+    note: str = ""
+    source: Literal["measured", "reported"] = "measured"
+
+
+class Listed(Figure):
+    """A table of the report; texts as they are shown, all but the first column set as numbers where `numbers`."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+    source: Literal["measured", "reported"] = "measured"
+    numbers: bool = True
+
+
+class Picture(Figure):
+    """A picture of the report, drawn by the kind of job: `file` lies in `run.plots`. Pixels as it is shown."""
+
+    file: str = Field(pattern=r"^[a-z0-9-]+\.(png|svg)$")
+    title: str
+    caption: str
+    description: str = Field(description="for who cannot see it")
+    width: int
+    height: int
+    source: Literal["measured", "reported"] = "measured"
+
+
 class Figures(Figure):
-    """Everything that is graded or drawn."""
+    """Everything that is graded or drawn. A kind of job fills in what it has; `measures` holds its own."""
+
+    measures: dict[str, Number] = Field(default_factory=dict, description="of this kind of job; all measured")
+    details: dict[str, str] = Field(
+        default_factory=dict, description="measure -> what was found, for the student, instead of the bare value"
+    )
+    headline: str = Field(default="", description="the result in a few words, for the summary")
+    key_figures: tuple[KeyFigure, ...] = ()
+    listed: tuple[Listed, ...] = ()
+    pictures: tuple[Picture, ...] = ()
 
     accuracy: Number = Field(default=None, description="of the final parameters, on the hidden test rows")
     accuracy_initial: Number = None
@@ -92,7 +139,7 @@ class Figures(Figure):
     loss: tuple[LossPoint, ...] = ()
     workers: tuple[WorkerFigures, ...] = ()
     intervals: tuple[Interval, ...] = ()
-    seconds: Number = Field(default=None, description="training, by the coordinator's clock")
+    seconds: Number = Field(default=None, description="of the job, by the coordinator's clock")
     updates: Count = None
     host_cpu_percent: Number = None
     torch: str = Field(default="", description="version and build, `2.13.0+cpu`")
@@ -102,6 +149,13 @@ class Figures(Figure):
         description="measure -> why the submission itself left it without a value; a measure that is None and not "
         "named here is missing for a reason that is not the student's",
     )
+
+    def measure(self, name: str) -> float | None:
+        """The value of a measure; None where it is not known."""
+        if name in self.measures:
+            return self.measures[name]
+        known: float | None = getattr(self, name) if name in OF_ALL else None
+        return known
 
     @property
     def gain(self) -> float | None:

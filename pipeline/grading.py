@@ -8,17 +8,10 @@ from datetime import datetime
 
 from pipeline.errors import Outcome
 from pipeline.figures import Figures
+from pipeline.kinds import measure_of
+from pipeline.kinds.contract import Measure
 from pipeline.result import CheckResult
 from pipeline.settings import Assignment, Check, LateRule, late_days
-
-UNITS = {"accuracy": "", "gain": "", "seconds": " s", "peak_memory_mb": " MB"}
-DIGITS = {"accuracy": 4, "gain": 4, "seconds": 1, "peak_memory_mb": 0}
-NEXT_STEPS = {
-    "accuracy": "train longer, change the model or its learning rate",
-    "gain": "let it be learnt here: the initial values must not know the answers yet",
-    "seconds": "do less work an update, or fewer epochs",
-    "peak_memory_mb": "use a smaller batch or model",
-}
 
 
 @dataclass(frozen=True)
@@ -47,25 +40,26 @@ def grade(assignment: Assignment, figures: Figures, arrived: datetime) -> Grade:
     A check whose measure is missing fails. Where a measure is missing for a reason that is not the student's and
     its points would decide, the outcome is infrastructure: unknown is never 0 points and never a pass.
     """
-    checks = tuple(check_result(check, figures) for check in assignment.checks)
+    kind = assignment.job.kind
+    checks = tuple(check_result(check, measure_of(kind, check.measure), figures) for check in assignment.graded)
     late = lateness(arrived, assignment.deadline, assignment.late)
     earned = after_deduction(sum(one.points or 0.0 for one in checks), late)
-    unknown = [check for check in assignment.checks if blameless(check, figures)]
+    unknown = [check for check in assignment.graded if blameless(check, figures)]
     possible = after_deduction(sum(one.points or 0.0 for one in checks) + sum(one.points for one in unknown), late)
     if earned >= assignment.passed_from and not late.refused:
         return Grade(Outcome.PASSED, checks, earned, passed_reason(checks, late))
     if possible >= assignment.passed_from and not late.refused:
-        names = ", ".join(check.measure for check in unknown)
+        names = ", ".join(measure_of(kind, check.measure).words for check in unknown)
         reason = f"{names} could not be measured, and that decides about passing"
         return Grade(Outcome.INFRASTRUCTURE, checks, None, reason, "the run is to be repeated")
     return Grade(Outcome.FAILED, checks, earned, *failed_reason(assignment, checks, earned, late))
 
 
-def check_result(check: Check, figures: Figures) -> CheckResult:
+def check_result(check: Check, measure: Measure, figures: Figures) -> CheckResult:
     value = measured(check, figures)
     if value is None:
         why = figures.missing.get(check.measure, "it was not measured")
-        detail = f"there is no {words(check.measure)}: {why}"
+        detail = f"there is no {measure.words}: {why}"
         return CheckResult(name=check.name, passed=False, points=0.0, max_points=check.points, detail=detail)
     low = -math.inf if check.at_least is None else check.at_least
     high = math.inf if check.at_most is None else check.at_most
@@ -75,12 +69,13 @@ def check_result(check: Check, figures: Figures) -> CheckResult:
         passed=passed,
         points=check.points if passed else 0.0,
         max_points=check.points,
-        detail=f"{words(check.measure)} is {shown(check, value, passed)}, asked is {bounds(check)}",
+        detail=figures.details.get(check.measure)
+        or f"{measure.words} is {shown(check, measure, value, passed)}, asked is {bounds(check, measure)}",
     )
 
 
 def measured(check: Check, figures: Figures) -> float | None:
-    value: float | None = getattr(figures, check.measure)
+    value = figures.measure(check.measure)
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -88,24 +83,20 @@ def blameless(check: Check, figures: Figures) -> bool:
     return measured(check, figures) is None and check.measure not in figures.missing
 
 
-def bounds(check: Check) -> str:
-    unit = UNITS[check.measure]
-    return f"at least {check.at_least:g}{unit}" if check.at_least is not None else f"at most {check.at_most:g}{unit}"
+def bounds(check: Check, measure: Measure) -> str:
+    least = check.at_least is not None
+    return f"at {'least' if least else 'most'} {check.at_least if least else check.at_most:g}{measure.unit}"
 
 
-def shown(check: Check, value: float, passed: bool) -> str:
+def shown(check: Check, measure: Measure, value: float, passed: bool) -> str:
     """The value, rounded, but never so that a failed one reads as if it had passed."""
-    for digits in range(DIGITS[check.measure], 17):
+    for digits in range(measure.digits, 17):
         text = f"{value:.{digits}f}"
         low = check.at_least is None or float(text) >= check.at_least
         high = check.at_most is None or float(text) <= check.at_most
         if (low and high) == passed:
-            return text + UNITS[check.measure]
-    return repr(value) + UNITS[check.measure]
-
-
-def words(measure: str) -> str:
-    return {"peak_memory_mb": "peak memory", "seconds": "training time"}.get(measure, measure)
+            return text + measure.unit
+    return repr(value) + measure.unit
 
 
 def lateness(arrived: datetime, deadline: datetime | None, rule: LateRule) -> Late:
@@ -137,12 +128,12 @@ def failed_reason(
 ) -> tuple[str, str]:
     """Reason and hint. The hint is about the failed check that costs the most points."""
     short = f"{earned:g} points of the {assignment.passed_from:g} needed to pass"
-    failed = [(one, check) for one, check in zip(checks, assignment.checks, strict=True) if not one.passed]
+    failed = [(one, check) for one, check in zip(checks, assignment.graded, strict=True) if not one.passed]
     if not failed:
         return "; ".join(filter(None, [short, late_words(late)])), ""
     worst, check = max(failed, key=lambda pair: pair[0].max_points)
     reason = "; ".join(filter(None, [short, worst.detail, late_words(late)]))
-    return reason, NEXT_STEPS[check.measure]
+    return reason, measure_of(assignment.job.kind, check.measure).next_step
 
 
 def not_graded(assignment: Assignment, outcome: Outcome, reason: str) -> tuple[CheckResult, ...]:
@@ -156,5 +147,5 @@ def not_graded(assignment: Assignment, outcome: Outcome, reason: str) -> tuple[C
             max_points=check.points,
             detail=f"not graded: {reason}",
         )
-        for check in assignment.checks
+        for check in assignment.graded
     )

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from pipeline.settings import Assignment, Check, Course, TrainJob, openable
+from pipeline.kinds import openable
+from pipeline.kinds.function import Case, FunctionData, FunctionJob
+from pipeline.kinds.train import TrainJob
+from pipeline.settings import Assignment, Check, Course, Limits
+
+INPUTS = Path(__file__).resolve().parent / "data" / "examples"
+"""What example assignments give to a submission."""
 
 MNIST_TRAIN = Assignment(
     name="mnist-train",
@@ -19,7 +26,68 @@ MNIST_TRAIN = Assignment(
     passed_from=90,
     opens=openable(TrainJob()),
 )
-EXAMPLES = (MNIST_TRAIN,)
+STATISTICS = Assignment(
+    name="statistics",
+    title="A function: mean and deviation of a list of numbers",
+    job=FunctionJob(),
+    data=FunctionData(
+        cases=(
+            Case(name="one", input={"numbers": [4]}, expected={"mean": 4, "deviation": 0}, points=20),
+            Case(
+                name="four",
+                input={"numbers": [2, 4, 4, 6]},
+                expected={"mean": 4.0, "deviation": 1.4142135623730951},
+                compare="close",
+                points=30,
+            ),
+            Case(name="none", input={"numbers": []}, expected={"mean": None, "deviation": None}, points=20),
+            Case(
+                name="large",
+                input={"numbers": [1e9, 1e9 + 1, 1e9 + 2]},
+                expected={"mean": 1e9 + 1, "deviation": 0.816496580927726},
+                compare="close",
+                hidden=True,
+                points=30,
+            ),
+        )
+    ),
+    passed_from=70,
+    limits=Limits(memory_mb=128, timeout_s=30, seconds=300),
+    opens=openable(FunctionJob()),
+)
+WORD_COUNT_PROGRAM = Assignment(
+    name="word-count-program",
+    title="A map-reduce written whole: a master, mappers and a reducer count words",
+    job=FunctionJob(invocations=32, workers=3),
+    data=FunctionData(
+        objects=INPUTS / "word_count",
+        cases=(
+            Case(
+                name="rhyme",
+                input={"role": "master", "objects": ["rhyme.txt"]},
+                expected={"words": 23, "most": ["the", 5]},
+                points=40,
+            ),
+            Case(
+                name="both",
+                input={"role": "master", "objects": ["rhyme.txt", "riddle.txt"]},
+                expected={"words": 42, "most": ["the", 7]},
+                points=40,
+            ),
+            Case(
+                name="riddle",
+                input={"role": "master", "objects": ["riddle.txt"]},
+                expected={"words": 19, "most": ["a", 3]},
+                hidden=True,
+                points=20,
+            ),
+        ),
+    ),
+    passed_from=80,
+    limits=Limits(memory_mb=256, timeout_s=60, seconds=600),
+    opens=openable(FunctionJob()),
+)
+EXAMPLES = (MNIST_TRAIN, STATISTICS, WORD_COUNT_PROGRAM)
 
 
 def practice_course(**changes: Any) -> Course:

@@ -15,6 +15,7 @@ from typing import Any
 from pipeline.backends.functions import Action, ActionLimits
 from pipeline.backends.images import CODE, ENVIRONMENT, RUNNER, Base
 from pipeline.errors import CourseError
+from pipeline.kinds import TRAITS
 from pipeline.run import Checked
 from pipeline.settings import Course
 
@@ -26,7 +27,6 @@ IMAGE = re.compile(
     r"|sha256:[0-9a-f]{64}"
 )
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-TASKS = ("train", "predict")
 ENTRYPOINT = ("python3", "-m", "runner")
 
 
@@ -123,10 +123,10 @@ def actions(course: Course, run: str, checked: Checked) -> tuple[Action, ...]:
             name=f"{run}-{task}",
             image=image_reference(course, checked.assignment.name, run),
             limits=ActionLimits(limits.memory_mb, limits.timeout_s, limits.logs_mb),
-            parameters={"task": task, "kind": checked.job.kind, "entry": checked.job.entry},
+            parameters={"task": task, "kind": checked.job.kind, "entry": checked.job.file},
             annotations={"run": run, "assignment": checked.assignment.name},
         )
-        for task in TASKS
+        for task in TRAITS[checked.job.kind].tasks
     )
 
 

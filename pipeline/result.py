@@ -68,11 +68,15 @@ class Metrics(Sourced):
     bytes_sent: Count = None
     bytes_received: Count = None
     peak_memory_mb: Number = None
+    measures: dict[str, Number] = Field(default_factory=dict, description="of this kind of job; all measured")
     late_days: int = Field(default=0, description="started days after the deadline")
 
 
 class WorkerResult(Sourced):
+    """A worker of a training, or one function of another kind of job, which has a name."""
+
     worker: int
+    name: str = ""
     activations: Count = None
     steps: Count = None
     compute_s: Number = None
@@ -120,6 +124,7 @@ class Result(Part):
     outcome: Outcome
     points: Number = Field(description="after what a late arrival costs; null where nothing could be graded")
     max_points: Number
+    headline: str = Field(default="", description="the result in a few words, where its kind of job has such")
     checks: tuple[CheckResult, ...]
     metrics: Metrics
     stages: tuple[StageResult, ...]

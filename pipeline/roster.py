@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from pipeline.errors import CourseError, Fault, UsageError
-from pipeline.settings import Frozen, Name
+from pipeline.frozen import Frozen, Name
 from pipeline.text import one_line
 from pipeline.validation import faults_of, nearest
 

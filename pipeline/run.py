@@ -13,11 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.errors import Fault, Outcome, UsageError
 from pipeline.files import write_json
-from pipeline.settings import Assignment, Course, Isolation, Job, Sandbox
+from pipeline.kinds import Job
+from pipeline.kinds.contract import DataSettings, JobSettings
+from pipeline.settings import Assignment, Course, Isolation, Sandbox
 
 STAGE_NAMES = ("fetch", "check", "render", "build", "push", "register", "execute", "collect", "report")
 RECORD_VERSION = 1
 Part = TypeVar("Part")
+SomeJob = TypeVar("SomeJob", bound=JobSettings)
+SomeData = TypeVar("SomeData", bound=DataSettings)
 
 
 class Status(StrEnum):
@@ -238,6 +242,20 @@ def done(part: Part | None, stage: str) -> Part:
     if part is None:
         raise UsageError(f"stage {stage} has not ended well in this run", hint=f"first `pipeline stage {stage}`")
     return part
+
+
+def job_of(run: Run, kind: type[SomeJob]) -> SomeJob:
+    """The job as the check stage left it, which is of that kind."""
+    job = done(run.record.checked, "check").job
+    assert isinstance(job, kind), f"{run.record.run} is no {kind.__name__}"
+    return job
+
+
+def data_of(run: Run, kind: type[SomeData]) -> SomeData:
+    """The assignment's data, which are of that kind."""
+    data = done(run.record.checked, "check").assignment.data
+    assert isinstance(data, kind), f"{run.record.run} has no {kind.__name__}"
+    return data
 
 
 def new_run_id() -> str:

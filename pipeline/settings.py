@@ -9,21 +9,20 @@ import re
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")]
+from pipeline.frozen import Frozen, Name
+from pipeline.kinds import TRAITS, Data, Job, openable
+from pipeline.kinds.contract import MEMORY
+from pipeline.kinds.train import TrainData, TrainJob
+from pipeline.validation import nearest
 
-MEMORY = "peak_memory_mb"
 DEFAULT_BASE = "default"
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 URL = r"^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?$"
 ADDRESS = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Isolation(StrEnum):
@@ -49,7 +48,7 @@ class Check(Frozen):
     """One graded condition. `measure` is compared with `at_least` or `at_most`; both ends included."""
 
     name: Name
-    measure: Literal["accuracy", "gain", "seconds", "peak_memory_mb"]
+    measure: str = Field(description="what of a kind is measured, `pipeline.kinds` says")
     at_least: float | None = None
     at_most: float | None = None
     points: float = Field(gt=0)
@@ -75,53 +74,6 @@ class Limits(Frozen):
     source_depth: int = Field(default=16, ge=1)
 
 
-class TrainJob(Frozen):
-    """Training by a parameter server. What of it a submission may set, the assignment's `opens` says."""
-
-    kind: Literal["train"] = "train"
-    entry: str = Field(default="model.py", pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.py$")
-    workers: int = Field(default=2, ge=1, le=64)
-    epochs: int = Field(default=2, ge=1, le=1000)
-    max_steps: int = Field(default=0, ge=0, description="batches a shard, 0 for no bound but the epochs")
-    batch_size: int = Field(default=64, ge=1, le=4096)
-    update_interval: int = Field(default=1, ge=1, le=1024, description="batches averaged for one gradient")
-    gradients_per_update: int = Field(default=0, ge=0, le=1024, description="0: one of each live worker")
-    optimiser: Literal["sgd", "adam"] = "sgd"
-    learning_rate: float = Field(default=0.03, gt=0, le=10)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    mode: Literal["sync", "async", "bounded-staleness"] = "sync"
-    staleness: int = Field(default=4, ge=0, le=1000, description="updates that a gradient may be late")
-    device: Literal["cpu", "cuda"] = "cpu"
-    threads: int = Field(default=1, ge=1, le=64, description="threads of torch in one worker")
-    seed: int = Field(default=1, ge=0, lt=2**32)
-    checkpoint_updates: int = Field(default=100, ge=1, description="updates between two checkpoints")
-    scored_checkpoints: int = Field(default=4, ge=0, le=32, description="checkpoints scored on the validation rows")
-
-
-Job = TrainJob  # a union, discriminated by `kind`, when there are more
-
-
-def openable(job: Job) -> frozenset[str]:
-    """The keys of a job that an assignment can open to submissions: all but its kind."""
-    return frozenset(type(job).model_fields) - {"kind"}
-
-
-class TrainData(Frozen):
-    """The rows of a data set and who sees them."""
-
-    name: Literal["mnist"] = "mnist"
-    folder: Path | None = Field(default=None, description="IDX files that are here already")
-    train_rows: int = Field(default=55_000, ge=1, le=60_000)
-    validation_rows: int = Field(default=5_000, ge=0, le=60_000)
-    test_rows: int = Field(default=10_000, ge=1, le=10_000)
-
-    @model_validator(mode="after")
-    def _rows_that_are_there(self) -> Self:
-        if self.train_rows + self.validation_rows > 60_000:
-            raise ValueError("train_rows and validation_rows share 60000 rows, and these ask for more")
-        return self
-
-
 class LateRule(Frozen):
     """After the deadline: `days` more are accepted, each taking `percent_a_day` of the points."""
 
@@ -135,8 +87,8 @@ class Assignment(Frozen):
     name: Name
     title: str = ""
     job: Job = Field(default_factory=TrainJob)
-    data: TrainData = Field(default_factory=TrainData)
-    checks: tuple[Check, ...]
+    data: Data = Field(default_factory=TrainData)
+    checks: tuple[Check, ...] = Field(default=(), description="beside those that the data bring with them")
     passed_from: float = Field(ge=0, description="points from which the assignment is passed")
     limits: Limits = Field(default_factory=Limits)
     opens: frozenset[str] = Field(default=frozenset(), description="keys of the job that a submission may set")
@@ -152,8 +104,24 @@ class Assignment(Frozen):
     secret_file: Path | None = Field(default=None, description="seeds order and changes of the test images; none: made")
 
     @model_validator(mode="after")
+    def _kind_fits(self) -> Self:
+        if self.data.kind != self.job.kind:
+            raise ValueError(
+                f"{self.name!r} has data of the kind {self.data.kind}, and its job is of the kind {self.job.kind}: "
+                f'write kind = "{self.job.kind}" into its data too'
+            )
+        traits = TRAITS[self.job.kind]
+        for check in self.graded:
+            if traits.measure(check.measure) is None:
+                near = nearest(check.measure, traits.names()).replace("the keys here", "its measures")
+                raise ValueError(f"check {check.name!r} is on {check.measure!r}, which no {self.job.kind} has: {near}")
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> Self:
-        names = [check.name for check in self.checks]
+        if not self.graded:
+            raise ValueError(f"{self.name!r} has no check, so nothing can be graded")
+        names = [check.name for check in self.graded]
         if len(set(names)) < len(names):
             raise ValueError(f"two checks of {self.name!r} have the same name")
         if self.passed_from > self.max_points:
@@ -164,8 +132,13 @@ class Assignment(Frozen):
         return self
 
     @property
+    def graded(self) -> tuple[Check, ...]:
+        """Every check: those of the data, such as one for each case, then those that the assignment names."""
+        return (*(Check.model_validate(one) for one in self.data.checks()), *self.checks)
+
+    @property
     def max_points(self) -> float:
-        return sum(check.points for check in self.checks)
+        return sum(check.points for check in self.graded)
 
 
 class Servers(Frozen):
@@ -272,7 +245,7 @@ class Course(Frozen):
 
     @model_validator(mode="after")
     def _what_is_checked_can_be_measured(self) -> Self:
-        checked = [one.name for one in self.assignments if any(each.measure == MEMORY for each in one.checks)]
+        checked = [one.name for one in self.assignments if any(each.measure == MEMORY for each in one.graded)]
         if self.servers.apihost is not None and checked:
             raise ValueError(
                 f"{', '.join(checked)}: no check on {MEMORY} can be graded with servers.apihost: a real OpenWhisk "

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from pipeline.course import iso, plain_value
 from pipeline.errors import Fault, UsageError
-from pipeline.settings import Assignment, Course, Job, openable
+from pipeline.kinds import Job, openable
+from pipeline.settings import Assignment, Course
 from pipeline.text_files import TomlFile, read_toml
 from pipeline.validation import faults_of, nearest, shown
 

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import Fault
@@ -42,19 +42,19 @@ def faults_of(error: ValidationError, model: type[BaseModel], locate: Locate) ->
     """Every error of a validation as a fault. `locate` gives a key's file (or other origin) and line."""
     faults = []
     for detail in error.errors(include_url=False):
-        where, line = locate(detail["loc"])
-        message, hint = say(detail, model)
+        place, table = walked(model, detail["loc"])
+        where, line = locate(place)
+        message, hint = say(detail, place, table)
         faults.append(Fault(where, message, hint, line))
     return faults
 
 
-def say(detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
-    """What one error is about, and what to do."""
-    location = detail["loc"]
+def say(detail: ErrorDetails, location: Sequence[str | int], table: type[BaseModel]) -> tuple[str, str]:
+    """What one error is about, and what to do. `table` is the model that the key at `location` stands in."""
     key = next((str(part) for part in reversed(location) if isinstance(part, str)), "")
     kind, value, context = detail["type"], shown(detail.get("input")), detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"unknown key `{one_line(key, 60)}`", nearest(key, keys_at(model, location[:-1]))
+        return f"unknown key `{one_line(key, 60)}`", nearest(key, table.model_fields)
     if kind == "missing":
         return f"`{key}` is missing", "add it"
     if kind == "timezone_aware":
@@ -63,6 +63,8 @@ def say(detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
         return str(context.get("error", detail["msg"])), ""
     if kind == "string_pattern_mismatch":
         return f"`{key}` is {value}, which does not have the form {context.get('pattern')}", ""
+    if kind == "union_tag_invalid":
+        return f"`kind` of `{key}` is {shown(context.get('tag'))}", f"it is one of {context.get('expected_tags')}"
     if kind in {"enum", "literal_error"}:
         return f"`{key}` is {value}", f"it is one of {context.get('expected')}"
     if kind in TYPES:
@@ -88,13 +90,32 @@ def nearest(key: str, valid: Iterable[str]) -> str:
     return f"the keys here are {', '.join(names)}" if names else "no key can be set here"
 
 
-def keys_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
-    """The valid keys of the table at `location` of a model."""
+def walked(model: type[BaseModel], location: Sequence[str | int]) -> tuple[tuple[str | int, ...], type[BaseModel]]:
+    """The location without the tags of unions, which no file has, and the model that its last key stands in."""
+    place: list[str | int] = []
+    kinds: dict[str, type[BaseModel]] = {}
+    inner: type[BaseModel] | None = model
     for part in location:
-        field = model.model_fields.get(str(part))
-        if field is not None:
-            model = model_in(field.annotation) or model
-    return list(model.model_fields)
+        if str(part) in kinds:
+            inner, kinds = kinds[str(part)], {}
+            continue
+        place.append(part)
+        field = inner.model_fields.get(str(part)) if inner and isinstance(part, str) else None
+        if isinstance(part, str):
+            model = inner or model
+            kinds = kinds_in(field.annotation) if field else {}
+            inner = model_in(field.annotation) if field else None
+    return tuple(place), model
+
+
+def kinds_in(annotation: Any) -> dict[str, type[BaseModel]]:
+    """Tag -> model, of an annotation that is a union of kinds."""
+    found: dict[str, type[BaseModel]] = {}
+    for part in typing.get_args(annotation):
+        tags = [one.tag for one in getattr(part, "__metadata__", ()) if isinstance(one, Tag)]
+        if tags and (model := model_in(part)) is not None:
+            found[tags[0]] = model
+    return found
 
 
 def model_in(annotation: Any) -> type[BaseModel] | None:

@@ -22,6 +22,8 @@ from runner.function import Main, load_main, write_code
 from runner.logs import Logs
 
 TASKS = {"train": "runner.worker", "predict": "runner.predict"}
+OURS = {"task", "kind", "entry"}
+API = {"apihost": "__OW_API_HOST", "auth": "__OW_API_KEY"}
 BUSY = "an activation is running in this container already; it takes one at a time"
 NOT_AN_OBJECT = "The action did not receive a dictionary or array as an argument."
 NO_RESULT = "The action did not return a dictionary or array."
@@ -115,13 +117,22 @@ class Action:
             return self.given
         task = params.get("task", "train")
         if task == "function":
-            return load_main()
+            return _submitted
         if not isinstance(task, str) or task not in TASKS:
             raise ParameterError(
                 f"Wrong parameters: task must be one of {', '.join([*TASKS, 'function'])}, not {str(task)[:40]!r}"
             )
         main: Main = importlib.import_module(TASKS[task]).main
         return main
+
+
+def _submitted(params: dict[str, Any]) -> Any:
+    """The submission's own `main`: it sees what was bound and given, without what tells our actions apart.
+
+    Where it may invoke others, its environment has host and key as OpenWhisk's own images have them.
+    """
+    _set_environment({ours: params[name] for name, ours in API.items() if name in params})
+    return load_main()({name: value for name, value in params.items() if name not in OURS})
 
 
 def _as_answer(result: Any) -> Answer:

@@ -70,9 +70,9 @@ def allowed(assignment: Assignment, limits: Mapping[str, Any], at_once: Any) -> 
         require(action, limits)
     except CourseError as error:
         yield Finding("limits", State.MISSING, error.message, error.hint)
-    workers = assignment.job.workers
-    if isinstance(at_once, int) and workers > at_once:
-        detail = f"{assignment.name} has {workers} workers, OpenWhisk runs {at_once} at once: the others come later"
+    wanted = assignment.job.at_once
+    if isinstance(at_once, int) and wanted > at_once:
+        detail = f"{assignment.name} has {wanted} functions at a time, OpenWhisk runs {at_once}: the others come later"
         yield Finding("limits", State.NOTE, detail, "fewer workers, or have its operator allow more")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Protocol
 
 from pipeline.backends import Backends
@@ -25,8 +26,12 @@ class Kind(Protocol):
         ...
 
 
+KINDS = {"train": "pipeline.jobs.train:Train", "function": "pipeline.jobs.function:Function"}
+"""Loaded when a run is of that kind: training imports torch."""
+
+
 def kind(name: str) -> Kind:
     """The kind of that name; settings have refused every other name before."""
-    from pipeline.jobs.train import Train
-
-    return {"train": Train}[name]()
+    module, _, own = KINDS[name].partition(":")
+    found: Kind = getattr(importlib.import_module(module), own)()
+    return found

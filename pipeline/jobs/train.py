@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.backends import Backends
 from pipeline.backends.functions import Action
 from pipeline.backends.servers import ForwarderRequest
+from pipeline.calling.hostload import HostLoad
 from pipeline.embedded.contract import Service
 from pipeline.listener import Listener, StageLog
 from pipeline.planned_actions import planned_actions
@@ -16,7 +17,6 @@ from pipeline.run import Executed, Run
 from pipeline.training.collecting import collect_training
 from pipeline.training.coordinator import Coordinator
 from pipeline.training.execution import Memory, WorkerState, new_token
-from pipeline.training.hostload import HostLoad
 from pipeline.training.material import checked, prepare
 from pipeline.training.prediction import STORE_PORT, Predictor, planned
 from pipeline.training.server_process import ServerProcess, release

@@ -22,6 +22,7 @@ from pipeline.result import (
 from pipeline.run import Image, Record, StageRecord, Status
 from pipeline.settings import Assignment, Isolation, Sandbox, late_days
 
+NAMES = {"worker", "name"}
 SUMS = ("compute_s", "communication_s", "wait_s", "cpu_s")
 COUNTS = ("steps", "bytes_sent", "bytes_received")
 
@@ -51,7 +52,8 @@ def assemble(record: Record, figures: Figures, grade: Grade | None, report: Stag
         submission=submission(record),
         outcome=outcome,
         points=grade.points if grade else points_without_grade(outcome),
-        max_points=sum(check.points for check in assignment.checks) if assignment else None,
+        max_points=sum(check.points for check in assignment.graded) if assignment else None,
+        headline=shown(figures.headline, 200),
         checks=tuple(bounded(check) for check in check_results(record, assignment, outcome, grade)),
         metrics=metrics(figures, days_late(record, assignment)),
         stages=tuple(stage_result(one) for one in (*record.stages[:-1], report)),
@@ -131,7 +133,7 @@ def worker_result(worker: WorkerFigures) -> WorkerResult:
 
 
 def sources(values: dict[str, Any], reported: Iterable[str]) -> dict[str, Any]:
-    known = [name for name, value in values.items() if value is not None and name != "worker"]
+    known = [name for name, value in values.items() if value is not None and name not in NAMES]
     said = set(reported)
     return {
         "measured": tuple(name for name in known if name not in said),
@@ -156,4 +158,4 @@ def metrics(figures: Figures, days: int) -> Metrics:
         count = total([getattr(worker, name) for worker in workers])
         values[name] = None if count is None else int(count)
     reported = {name for worker in workers for name in worker.reported if name in SUMS + COUNTS}
-    return Metrics(**values, **sources(values, reported), late_days=days)
+    return Metrics(**values, **sources(values, reported), measures=figures.measures, late_days=days)

@@ -24,7 +24,7 @@ SPLIT = (
 def rows_of_workers(axes: Axes, workers: Sequence[WorkerFigures]) -> list[int]:
     """Puts one row a worker on the axes, the first on top; their positions."""
     rows = list(range(len(workers)))
-    axes.set_yticks(rows, [f"worker {one.worker}" for one in workers])
+    axes.set_yticks(rows, [one.label for one in workers])
     axes.set_ylim(max(1.5, len(workers) - 0.5), -0.5)
     axes.grid(axis="x")
     return rows
@@ -70,13 +70,13 @@ def draw_memory(axes: Axes, figures: Figures, assignment: Assignment | None) -> 
 
 
 def timeline_rows(figures: Figures) -> list[tuple[str, list[Interval]]]:
-    """One row a worker, then one for all predictions."""
+    """One row a worker, or a function, in the order of the figures; what else ran comes after them as it began."""
     ordered = sorted(figures.intervals, key=lambda one: (one.start, one.activation))
-    rows: dict[str, list[Interval]] = {}
-    for worker in sorted({one.worker for one in ordered if one.task == "train" and one.worker is not None}):
-        rows[f"worker {worker}"] = [one for one in ordered if one.task == "train" and one.worker == worker]
-    predictions = [one for one in ordered if one.task == "predict"]
-    return [*list(rows.items())[: MOST_ROWS - 1], *([("prediction", predictions)] if predictions else [])]
+    rows: dict[str, list[Interval]] = {one.label: [] for one in figures.workers}
+    for one in ordered:
+        rows.setdefault(one.row, []).append(one)
+    filled = [(label, intervals) for label, intervals in rows.items() if intervals]
+    return filled if len(filled) <= MOST_ROWS else [*filled[: MOST_ROWS - 1], filled[-1]]
 
 
 def draw_timeline(axes: Axes, figures: Figures, _: Assignment | None) -> None:
@@ -108,7 +108,7 @@ def phases(intervals: Sequence[Interval], begin: float) -> dict[str, tuple[str, 
 def describe_split(figures: Figures) -> str:
     def of(one: WorkerFigures) -> str:
         parts = [f"{label} {drawable(getattr(one, field)):.1f} s" for field, label, _ in SPLIT]
-        return f"worker {one.worker}: " + ", ".join(parts)
+        return f"{one.label}: " + ", ".join(parts)
 
     return "; ".join(of(one) for one in figures.workers[:MOST_ROWS]) + "."
 
@@ -116,7 +116,7 @@ def describe_split(figures: Figures) -> str:
 def describe_bars(field: str, unit: str) -> Callable[[Figures], str]:
     def describe(figures: Figures) -> str:
         workers = figures.workers[:MOST_ROWS]
-        return ", ".join(f"worker {one.worker}: {drawable(getattr(one, field)):.0f} {unit}" for one in workers) + "."
+        return ", ".join(f"{one.label}: {drawable(getattr(one, field)):.0f} {unit}" for one in workers) + "."
 
     return describe
 

@@ -100,7 +100,7 @@ def label_scores(axes: Axes, points: Sequence[tuple[int, float]]) -> None:
 
 
 def accuracy_goal(assignment: Assignment | None) -> float | None:
-    checks = assignment.checks if assignment else ()
+    checks = assignment.graded if assignment else ()
     return next((one.at_least for one in checks if one.measure == "accuracy"), None)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipeline.figures import Figures
+from pipeline.figures import Figures, KeyFigure
 from pipeline.grading import Grade
 from pipeline.reporting import tables, words
 from pipeline.reporting.assembly import assignment_of
@@ -22,14 +21,6 @@ TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 STYLESHEET = "report.css"
 MARKS = {"measured": "●", "reported": "○"}
 STATUS_WORDS = {Status.PENDING: "not reached", Status.RUNNING: "was running"}
-
-
-@dataclass(frozen=True)
-class KeyFigure:
-    label: str
-    value: str
-    note: str
-    source: str
 
 
 def page(run: Run, result: Result, figures: Figures, grade: Grade | None, plots: Sequence[Plot]) -> str:
@@ -65,7 +56,10 @@ def view(run: Run, result: Result, figures: Figures, grade: Grade | None) -> dic
         "reason": words.sentence(shown(grade.reason if grade else record.reason)),
         "next_step": words.sentence(shown(words.next_step(record, result, grade), 600)),
         "attempt": words.attempt(result, assignment),
-        "key_figures": key_figures(result),
+        "key_figures": [bounded(one) for one in figures.key_figures] or key_figures(result),
+        "ran_title": "Training" if assignment is None or assignment.job.kind == "train" else "Functions",
+        "listed": figures.listed,
+        "pictures": [one for one in figures.pictures if (run.plots / one.file).is_file()],
         "faults": tables.faults(record),
         "logs": tables.relevant_logs(run, result.outcome),
         "model_link": run.model_file.relative_to(run.folder).as_posix() if run.model_file.is_file() else "",
@@ -90,6 +84,12 @@ def notes(run: Run, figures: Figures) -> list[str]:
     return [shown(one, 600) for one in dict.fromkeys([*texts, *figures.notes])]
 
 
+def bounded(one: KeyFigure) -> KeyFigure:
+    return one.model_copy(
+        update={"label": shown(one.label, 60), "value": shown(one.value, 40), "note": shown(one.note, 100)}
+    )
+
+
 def key_figures(result: Result) -> list[KeyFigure]:
     """The handful of figures that a reader looks for first; those that are not known are left out."""
     metrics = result.metrics
@@ -101,7 +101,12 @@ def key_figures(result: Result) -> list[KeyFigure]:
         ("peak_memory_mb", "Peak memory", words.megabytes, "of the largest worker"),
     ]
     return [
-        KeyFigure(label, form(getattr(metrics, field)), note, "reported" if field in metrics.reported else "measured")
+        KeyFigure(
+            label=label,
+            value=form(getattr(metrics, field)),
+            note=note,
+            source="reported" if field in metrics.reported else "measured",
+        )
         for field, label, form, note in candidates
         if getattr(metrics, field) is not None
     ]

@@ -28,14 +28,15 @@ def content(result: Result) -> str:
 
 def figures(result: Result) -> list[str]:
     metrics = result.metrics
-    parts = []
+    parts = [result.headline] if result.headline else []
     if metrics.accuracy is not None:
         initial = "" if metrics.accuracy_initial is None else f" (from {metrics.accuracy_initial:.3f})"
         parts.append(f"accuracy {metrics.accuracy:.3f}{initial}")
     if metrics.seconds is not None:
         parts.append(f"{metrics.seconds:.0f} s")
     if result.workers:
-        parts.append(f"{len(result.workers)} worker{'s' if len(result.workers) > 1 else ''}")
+        what = "function" if result.workers[0].name else "worker"
+        parts.append(f"{len(result.workers)} {what}{'s' if len(result.workers) > 1 else ''}")
     return parts or ["no figures"]
 
 

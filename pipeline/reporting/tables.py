@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pipeline.errors import Outcome
 from pipeline.figures import Figures, total
 from pipeline.reporting.text import shown, tail
-from pipeline.reporting.words import count, megabytes, seconds, settings, size
+from pipeline.reporting.words import count, megabytes, seconds, size
 from pipeline.result import Result, WorkerResult
 from pipeline.run import STAGE_NAMES, Record, Run, Status
 
@@ -77,8 +77,8 @@ def worker_table(result: Result, figures: Figures) -> WorkerTable | None:
         return None
     lines = tuple(line(result.workers, label, field, form) for label, field, form in WORKER_FIELDS)
     return WorkerTable(
-        names=tuple(f"worker {one.worker}" for one in result.workers),
-        states=tuple((f"worker {one.worker}", shown(one.state, 300)) for one in figures.workers if one.state),
+        names=tuple(one.name or f"worker {one.worker}" for one in result.workers),
+        states=tuple((one.label, shown(one.state, 300)) for one in figures.workers if one.state),
         lines=tuple(one for one in lines if one.source),
         wide=len(result.workers) > 5,
     )
@@ -144,7 +144,7 @@ def provenance(record: Record, result: Result, figures: Figures) -> list[tuple[s
         ("Tree", [result.submission.tree_sha256]),
         ("Arrived", [f"{result.arrived:%Y-%m-%d %H:%M:%S %Z}"]),
         ("Settings", [f"sha256 {result.settings_sha256}"]),
-        ("Job", [settings(record.checked.job)] if record.checked else []),
+        ("Job", [record.checked.job.in_words()] if record.checked else []),
         ("Seed", [str(result.seed)] if result.seed is not None else []),
         *image_rows(record),
         ("torch", [figures.torch]),

@@ -11,7 +11,7 @@ from pipeline.errors import Outcome
 from pipeline.grading import Grade
 from pipeline.result import Result
 from pipeline.run import Record
-from pipeline.settings import Assignment, Job
+from pipeline.settings import Assignment
 
 TITLES = {
     Outcome.PASSED: "Passed",
@@ -64,15 +64,6 @@ def sentence(text: str) -> str:
         return ""
     begun = text[0].upper() + text[1:] if text.split()[0].isalpha() else text
     return begun if begun[-1] in ".!?`" else begun + "."
-
-
-def settings(job: Job) -> str:
-    """The job's settings as one readable line."""
-    workers = f"{job.workers} worker{'s' if job.workers > 1 else ''}"
-    epochs = f"{job.epochs} epoch{'s' if job.epochs > 1 else ''}"
-    momentum = f", momentum {job.momentum:g}" if job.optimiser == "sgd" else ""
-    optimiser = f"{job.optimiser.upper() if job.optimiser == 'sgd' else 'Adam'}, rate {job.learning_rate:g}{momentum}"
-    return f"{workers} ({job.mode}), {epochs}, batches of {job.batch_size}, {optimiser}, {job.device}"
 
 
 def with_code(text: str) -> Markup:

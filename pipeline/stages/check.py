@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.course import cache_folder
 from pipeline.errors import CourseError, Fault, SubmissionError
 from pipeline.files import write_text
+from pipeline.kinds import TRAITS
 from pipeline.package_tool import PackageTool
 from pipeline.python_files import check_entry, check_python
 from pipeline.requirements import FILE as REQUIREMENTS
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from pipeline.locks import Lock
     from pipeline.run import Run
 
-NEEDED = {"train": "build_model"}
 UNUSED = {
     "Dockerfile": "the course's base and your requirements.txt make the image; list packages there",
     "start.sh": "the job starts by itself; put what it did into your Python files and submission.toml",
@@ -60,7 +60,8 @@ def check(run: Run, backends: Backends, log: StageLog) -> None:
     faults += [*found, *check_python(run.source, files_of(run.source))]
     if not record.fetch_faults:
         # a file that fetch refused is not missing
-        faults += check_entry(run.source, (job or assignment.job).entry, NEEDED[assignment.job.kind])
+        for needed in TRAITS[assignment.job.kind].defines:
+            faults += check_entry(run.source, (job or assignment.job).file, needed)
     faults += requirements.faults
     if job is None or faults:
         raise failed(faults)

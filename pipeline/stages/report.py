@@ -79,7 +79,8 @@ def drawn(run: Run, figures: Figures, log: StageLog) -> list[Plot]:
     except Exception as error:  # whatever a drawing library meets in odd figures
         log(f"no plots: {type(error).__name__}: {error}")
         return []
-    for old in run.plots.glob("*.svg"):
+    kept = {one.file for one in figures.pictures}
+    for old in [one for one in run.plots.glob("*.svg") if one.name not in kept]:
         old.unlink()
     for name, content in files(plots).items():
         write_bytes(run.plots / name, content)

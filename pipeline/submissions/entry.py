@@ -10,7 +10,7 @@ from enum import StrEnum
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from pipeline.errors import Outcome, UsageError
-from pipeline.settings import Name
+from pipeline.frozen import Name
 from pipeline.text import one_line
 
 ID = re.compile(r"[0-9a-f]{32}")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.files import write_json
-from pipeline.settings import Name
+from pipeline.frozen import Name
 from pipeline.submissions.folder import CourseFolder, checked_name
 from pipeline.text import one_line
 

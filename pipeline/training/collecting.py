@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 
 from pipeline.backends import Backends
-from pipeline.backends.functions import Activation, Functions
+from pipeline.backends.functions import Functions
+from pipeline.calling.collecting import interval, used_in_all
 from pipeline.collected import keep_logs, keep_record
 from pipeline.embedded.contract import Usage
 from pipeline.figures import Figures, Interval, LossPoint, Score, WorkerFigures, save_figures
@@ -78,7 +79,7 @@ def worker_activations(run: Run, functions: Functions, state: Execution) -> Iter
             lines.extend(functions.logs(activation))
             if not record.success:
                 lines.append(f"ended with {record.status}: {record.result}")
-            yield interval(record, worker.number)
+            yield interval(record, f"worker {worker.number}")
         keep_logs(run.logs / f"{worker.name}.log", lines, secrets)
 
 
@@ -91,20 +92,7 @@ def prediction_activations(run: Run, functions: Functions, state: Execution) -> 
             continue
         keep_record(run, record)
         keep_logs(run.hidden_logs / f"predict-{group}.log", [*functions.logs(record.id), str(record.result)], [])
-        yield interval(record, None)
-
-
-def interval(record: Activation, worker: int | None) -> Interval:
-    return Interval(
-        activation=record.id,
-        task="predict" if worker is None else "train",
-        worker=worker,
-        start=record.start,
-        end=record.end,
-        init_s=record.init_s,
-        wait_s=record.wait_s,
-        status=record.status,
-    )
+        yield interval(record, "prediction")
 
 
 def score_all(
@@ -146,17 +134,6 @@ def worker_figures(worker: WorkerState, status: ServerStatus | None, usage: dict
         bytes_received=shard.bytes_received,
         state="" if worker.finished else worker.state,
     ).model_copy(update=used_in_all(used) if used else {})
-
-
-def used_in_all(used: Sequence[Usage]) -> dict[str, float]:
-    """Sums of time and traffic, peaks of memory and processes."""
-    return {
-        "cpu_s": round(sum(one.cpu_s for one in used), 3),
-        "block_read": sum(one.block_read for one in used),
-        "block_written": sum(one.block_written for one in used),
-        "peak_memory_mb": round(max(one.peak_memory_mb for one in used), 1),
-        "processes": max(one.processes for one in used),
-    }
 
 
 def loss_points(status: ServerStatus | None) -> tuple[LossPoint, ...]:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from pipeline.backends.functions import Activation, Functions
+from pipeline.calling.failures import LOST, Failure, failure
 from pipeline.embedded.contract import Pool
-from pipeline.errors import InfrastructureError, LimitError, PipelineError, SubmissionError, ThrottledError
+from pipeline.errors import InfrastructureError, LimitError, ThrottledError
 from pipeline.listener import Listener, StageLog
 from pipeline.settings import Limits
-from pipeline.text import printable
 from pipeline.training.execution import Memory, WorkerState
 from pipeline.training.status import ServerStatus, ShardStatus
 
@@ -24,11 +24,9 @@ POLL_S = 0.3
 FAILURES_WITHOUT_A_STEP = 3
 FAILURES_IN_ALL = 30
 LOST_AFTER_S = 60.0
+NO_STEP = "it made no step within the time limit of its action"
 KEEP_TIME_S = 2.0
-INFRASTRUCTURE = "infrastructure:"
-"""How the runner begins what it says of a server that did not answer."""
 WAITS, QUEUED = "not started", "queued"
-NOT_STARTED = "The action did not initialize"
 
 
 class Coordinator:
@@ -164,7 +162,7 @@ class Coordinator:
             self.memory.update_worker(worker.number, running=None, stalled=0, state="handed back")
             self.log(f"{worker.name} handed back at step {shard.steps}, is invoked again")
         else:
-            self.again(worker, shard, failure(record))
+            self.again(worker, shard, unfinished(record))
 
     def again(self, worker: WorkerState, shard: ShardStatus, why: Failure) -> None:
         """A failed activation is tried again while that may help: three times in a row without a step between."""
@@ -225,35 +223,9 @@ class Speed:
         return (points[-1][1] - points[0][1]) / seconds if seconds > 0 else None
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why an activation failed, in one line that the student may see, and whether it may go better another time."""
-
-    reason: str
-    error: type[PipelineError] = SubmissionError
-    again: bool = True
-    hint: str = ""
-
-
-LOST = Failure("its activation left no record", InfrastructureError, hint="`pipeline resume` tries again")
-
-
-def failure(record: Activation) -> Failure:
-    """Whose fault a failed activation is, by OpenWhisk's word and by what the runner says of servers."""
+def unfinished(record: Activation) -> Failure:
+    """Why an activation ended before its shard was finished."""
     if record.success:
         return Failure("it ended without having finished its shard", hint="let the runner's worker do its work")
-    result = record.result
-    said = result.get("error") if isinstance(result, dict) else None
-    reason = printable(said if isinstance(said, str) else f"it ended with {record.status}")[:500]
-    # no code of the student's runs before /run
-    if record.status == "whisk internal error" or reason.startswith((INFRASTRUCTURE, NOT_STARTED)):
-        return Failure(reason, InfrastructureError, hint="`pipeline resume` tries again")
-    if "exhausted its memory" in reason:
-        return Failure("it used more memory than its action has", LimitError, False, "use smaller batches or layers")
-    if "too many processes" in reason:
-        return Failure("it started too many processes", LimitError, False, "start no processes of your own")
-    if record.timed_out or "exceeded its time limits" in reason:
-        return Failure(
-            "it made no step within the time limit of its action", LimitError, False, "look for endless loops"
-        )
-    return Failure(reason, again=record.status != "application error")
+    why = failure(record)
+    return replace(why, reason=NO_STEP) if why.limit == "time" else why

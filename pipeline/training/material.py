@@ -15,8 +15,9 @@ from pipeline.backends.store import Bucket
 from pipeline.data import hidden, mnist, shards
 from pipeline.errors import CourseError
 from pipeline.files import write_bytes
-from pipeline.run import Run
-from pipeline.settings import Assignment, TrainJob
+from pipeline.kinds.train import TrainData, TrainJob
+from pipeline.run import Run, data_of, done, job_of
+from pipeline.settings import Assignment
 from pipeline.training.execution import HIDDEN, VALIDATION, Memory
 
 NORMALISATION = {"mean": "0.1307", "std": "0.3081"}
@@ -26,7 +27,7 @@ Bytes = NDArray[np.uint8]
 def prepare(run: Run, memory: Memory, run_bucket: Bucket, course_bucket: Bucket) -> None:
     """Uploads the shards and the inputs of the predictions once; a second call finds them there."""
     assignment, job = checked(run)
-    data = assignment.data
+    data = data_of(run, TrainData)
     files = mnist.fetch(data.folder, run.record.course.cache)
     images, labels = mnist.read_images(files.train_images), mnist.read_labels(files.train_labels)
     if data.train_rows + data.validation_rows > len(images):
@@ -47,8 +48,7 @@ def prepare(run: Run, memory: Memory, run_bucket: Bucket, course_bucket: Bucket)
 
 def checked(run: Run) -> tuple[Assignment, TrainJob]:
     """Assignment and job as the check stage left them."""
-    assert run.record.checked is not None, "execute comes after check"
-    return run.record.checked.assignment, run.record.checked.job
+    return done(run.record.checked, "check").assignment, job_of(run, TrainJob)
 
 
 def put_shards(memory: Memory, bucket: Bucket, job: TrainJob, images: Bytes, labels: Bytes) -> None:

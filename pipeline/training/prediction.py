@@ -17,12 +17,12 @@ from typing import Any
 
 from pipeline.backends.functions import Action, Activation, Functions
 from pipeline.backends.servers import ForwarderRequest, Servers
+from pipeline.calling.failures import failure
 from pipeline.embedded.contract import Service
 from pipeline.errors import InfrastructureError, ThrottledError
+from pipeline.kinds.train import TrainJob
 from pipeline.listener import StageLog
 from pipeline.run import Run
-from pipeline.settings import TrainJob
-from pipeline.training.coordinator import INFRASTRUCTURE, NOT_STARTED
 from pipeline.training.execution import HIDDEN, Memory, PredictionState
 
 STORE_PORT = 9000
@@ -175,13 +175,10 @@ def problem_of(record: Activation) -> str:
     """A key of PROBLEMS, or nothing when the prediction succeeded."""
     if record.success:
         return ""
-    said = record.result.get("error") if isinstance(record.result, dict) else ""
-    if "exhausted its memory" in str(said):
-        return "memory"
-    if record.timed_out or "exceeded its time limits" in str(said):
-        return "time"
-    lost = record.status == "whisk internal error" or str(said).startswith((INFRASTRUCTURE, NOT_STARTED))
-    return LOST if lost else "failed"
+    why = failure(record)
+    if why.error is InfrastructureError:
+        return LOST
+    return why.limit if why.limit in PROBLEMS else "failed"
 
 
 def planned(run: str, versions: Sequence[tuple[str, int, str]], inputs: Sequence[str]) -> tuple[PredictionState, ...]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
-from pipeline.settings import Frozen
+from pipeline.frozen import Frozen
 from pipeline.training.refusal import RefusalError
 
 FLOAT, INTEGER = np.dtype("<f4"), np.dtype("<i8")

@@ -16,8 +16,9 @@ from pipeline.embedded.processes import bound_to_parent, own_environment, own_mo
 from pipeline.embedded.sockets import remove_socket_folder, socket_folder
 from pipeline.errors import InfrastructureError
 from pipeline.files import write_json
+from pipeline.kinds.train import TrainJob
 from pipeline.run import Run
-from pipeline.settings import Limits, TrainJob
+from pipeline.settings import Limits
 from pipeline.training.checkpoints import FINAL, INITIAL, version_name
 from pipeline.training.control_client import ControlClient
 from pipeline.training.execution import Memory, WorkerState

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from pipeline.errors import CourseError, Fault
-from pipeline.settings import Frozen
+from pipeline.frozen import Frozen
 
 WorkerId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 MEBIBYTE = 2**20

@@ -139,12 +139,12 @@ def assert_killed_for(found: Ran, limit: str) -> None:
 
 
 def test_a_fork_bomb_meets_the_limit_of_processes(ran: Runs) -> None:
-    assert_killed_for(ran(FORK_BOMB), "processes")
+    assert_killed_for(ran(FORK_BOMB, memory_mb=512), "processes")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="threads are counted by control groups, which need root")
 def test_a_thread_bomb_does_too(ran: Runs) -> None:
-    assert_killed_for(ran(THREAD_BOMB), "processes")
+    assert_killed_for(ran(THREAD_BOMB, memory_mb=512), "processes")
 
 
 def test_memory_beyond_the_limit_ends_the_container(ran: Runs) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.errors import Outcome
 from pipeline.figures import Figures, Interval, LossPoint, Score, WorkerFigures, save_figures
+from pipeline.kinds.train import TrainJob
 from pipeline.run import (
     STAGE_NAMES,
     Checked,
@@ -22,7 +23,7 @@ from pipeline.run import (
     StageRecord,
     Status,
 )
-from pipeline.settings import Assignment, Check, Course, Isolation, TrainJob
+from pipeline.settings import Assignment, Check, Course, Isolation
 
 ARRIVED = datetime(2026, 8, 1, 10, 15, tzinfo=UTC)
 CHECKS = (
@@ -108,8 +109,10 @@ def worker(number: int, **changes: Any) -> WorkerFigures:
 
 def figures(**changes: Any) -> Figures:
     start = 1_785_579_300.0
-    runs = [Interval(activation=f"a{n}", worker=n, start=start, end=start + 40, init_s=2, wait_s=n) for n in (0, 1)]
-    predict = Interval(activation="p", task="predict", start=start + 41, end=start + 42)
+    runs = [
+        Interval(activation=f"a{n}", row=f"worker {n}", start=start, end=start + 40, init_s=2, wait_s=n) for n in (0, 1)
+    ]
+    predict = Interval(activation="p", row="prediction", start=start + 41, end=start + 42)
     loss = (LossPoint(version=n, seconds=float(n), loss=2.3 * math.exp(-n / 9)) for n in range(1, UPDATES + 1))
     values: dict[str, Any] = {
         "accuracy": 0.9812,

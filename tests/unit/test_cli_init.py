@@ -10,11 +10,14 @@ from pipeline.cli import starter
 from pipeline.cli.app import call
 
 
+COPIED = ("model.py", "requirements.txt", "submission.toml", "README.md")
+
+
 @pytest.fixture
 def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "examples" / "mnist_train"
     folder.mkdir(parents=True)
-    for name in (*starter.COPIED, "expected.toml"):
+    for name in (*COPIED, "expected.toml"):
         (folder / name).write_text(f"# {name}\n")
     monkeypatch.setattr(starter, "EXAMPLES", folder.parent)
     return folder
@@ -23,7 +26,7 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_writes_the_example_without_its_expectations(example: Path, tmp_path: Path) -> None:
     assert call(["init", "--into", str(tmp_path / "mine")]) == 0
     written = sorted(path.name for path in (tmp_path / "mine").iterdir())
-    assert written == sorted([*starter.COPIED, ".gitignore"])
+    assert written == sorted([*COPIED, ".gitignore"])
 
 
 @pytest.mark.parametrize("there", ["model.py", ".gitignore"])

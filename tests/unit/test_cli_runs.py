@@ -13,10 +13,11 @@ from pipeline import flow
 from pipeline.cli import begin, runs
 from pipeline.cli.app import call
 from pipeline.errors import Outcome
+from pipeline.kinds.train import TrainJob
 from pipeline.listener import Listener
 from pipeline.practice import MNIST_TRAIN
 from pipeline.run import STAGE_NAMES, Checked, Record, Request, Run, StageRecord, Status
-from pipeline.settings import Course, TrainJob
+from pipeline.settings import Course
 
 
 @pytest.fixture(autouse=True)

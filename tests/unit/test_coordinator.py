@@ -256,7 +256,7 @@ def test_in_a_queue_that_nobody_sees_a_worker_waits_while_others_fill_the_pool(
     """Invoked again it would only stand in the queue twice; when nobody is in its way, it is lost."""
     script = Script({0: [(0, None)] * 3, 1: [(1, None) if others else (STEPS, record())]})
     monkeypatch.setattr(Script, "pool", lambda _: None)
-    monkeypatch.setattr(coordinator, "LOST_AFTER_S", -1.9)
+    monkeypatch.setattr(coordinator, "LOST_AFTER_S", -1.2)
     status = script.status
 
     def busy() -> ServerStatus:
@@ -265,7 +265,7 @@ def test_in_a_queue_that_nobody_sees_a_worker_waits_while_others_fill_the_pool(
 
     script.status = busy  # type: ignore[method-assign]
     with pytest.raises(InfrastructureError, match="worker-0"):
-        train(memory, script, monkeypatch, start_s=1, timeout_s=1, seconds=1.5)
+        train(memory, script, monkeypatch, start_s=0.3, timeout_s=1, seconds=3)
 
     assert len([worker for worker, _ in script.invocations if worker == 0]) == invocations
 

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 
 from pipeline.course import LoadedCourse, cache_folder, load_course
 from pipeline.errors import CourseError, UsageError
-from pipeline.practice import MNIST_TRAIN
-from pipeline.settings import Assignment, BaseRecipe, Check, Course, LateRule, Limits, Servers, TrainData, TrainJob
+from pipeline.kinds.train import TrainData, TrainJob
+from pipeline.practice import EXAMPLES, MNIST_TRAIN
+from pipeline.settings import Assignment, BaseRecipe, Check, Course, LateRule, Limits, Servers
 
 EXAMPLE = Path(__file__).parents[2] / "submissions_example" / "course.toml"
 SMALL = """\
@@ -45,7 +46,7 @@ def faults(tmp_path: Path, text: str, **more: dict[str, str]) -> list[str]:
 def test_no_file_is_practice_with_every_key_of_the_job_open() -> None:
     course = load_course(None, environment={}).course
     assert course.practice
-    assert course.assignments == (MNIST_TRAIN,)
+    assert course.assignments == EXAMPLES
     assert {"workers", "epochs", "seed"} <= course.assignments[0].opens
     assert "kind" not in course.assignments[0].opens
 

@@ -14,11 +14,17 @@ from support.reports import ARRIVED, assignment, figures, worker
 from pipeline.errors import Outcome
 from pipeline.figures import Figures
 from pipeline.grading import Grade, check_result, grade
+from pipeline.kinds import measure_of
+from pipeline.result import CheckResult
 from pipeline.settings import Check, LateRule
 
 
 def graded(found: Figures, after: timedelta = timedelta(0), **changes: Any) -> Grade:
     return grade(assignment(**changes), found, ARRIVED + after)
+
+
+def result_of(check: Check, found: Figures) -> CheckResult:
+    return check_result(check, measure_of("train", check.measure), found)
 
 
 def points_of(given_grade: Grade) -> dict[str, float | None]:
@@ -54,20 +60,20 @@ def test_too_few_points_fail_with_the_dearest_check_as_reason() -> None:
     ],
 )
 def test_both_ends_are_included(check: Check, value: float, passed: bool) -> None:
-    assert check_result(check, Figures(**{check.measure: value})).passed is passed
+    assert result_of(check, Figures(**{check.measure: value})).passed is passed
 
 
 def test_a_value_that_fails_is_not_rounded_into_one_that_passes() -> None:
     check = Check(name="a", measure="accuracy", at_least=0.97, points=1)
-    assert "0.969999 " not in check_result(check, Figures(accuracy=0.97)).detail
-    assert "accuracy is 0.969999," in check_result(check, Figures(accuracy=0.969999)).detail
+    assert "0.969999 " not in result_of(check, Figures(accuracy=0.97)).detail
+    assert "accuracy is 0.969999," in result_of(check, Figures(accuracy=0.969999)).detail
 
 
 def test_the_gain_is_what_was_learnt_here() -> None:
     at_home = graded(figures(accuracy=0.98, accuracy_initial=0.97))
     assert points_of(at_home)["gain"] == 0
     exact = Check(name="gain", measure="gain", at_least=0.1, points=1)
-    assert check_result(exact, Figures(accuracy=0.4, accuracy_initial=0.3)).passed
+    assert result_of(exact, Figures(accuracy=0.4, accuracy_initial=0.3)).passed
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf])

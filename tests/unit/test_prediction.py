@@ -16,7 +16,7 @@ from pipeline.backends.functions import Action, ActionLimits, Activation
 from pipeline.backends.servers import ForwarderRequest
 from pipeline.embedded.contract import Service
 from pipeline.errors import InfrastructureError, LimitError, ThrottledError
-from pipeline.settings import TrainJob
+from pipeline.kinds.train import TrainJob
 from pipeline.training import prediction
 from pipeline.training.evaluation import AnswerError, read_answer
 from pipeline.training.execution import Memory, PredictionState

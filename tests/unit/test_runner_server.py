@@ -259,7 +259,7 @@ def test_it_listens_on_a_port_by_hand_and_ends_when_told(tmp_path: Path) -> None
             except ConnectionRefusedError:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-        assert json.loads(connection.getresponse().read()) == {"task": "function", "n": 1}
+        assert json.loads(connection.getresponse().read()) == {"n": 1}
         connection.close()
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == -signal.SIGTERM

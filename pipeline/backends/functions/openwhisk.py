@@ -125,6 +125,16 @@ class OpenWhiskClient:
                 f"the record of activation {activation_id} from {self._host} cannot be read: {error!r}"
             ) from error
 
+    def activation_ids(self, action: str) -> list[str]:
+        """The activations of an action that have ended, whoever invoked it, the oldest first."""
+        found: list[Any] = []
+        while True:
+            query = f"name={quote(action, safe='')}&limit={PAGE}&skip={len(found)}"
+            page = self._ask("GET", f"{self._base}/activations?{query}").json()
+            found += page
+            if len(page) < PAGE:
+                return [str(one["activationId"]) for one in sorted(found, key=lambda one: one["start"])]
+
     def logs(self, activation_id: str) -> tuple[str, ...]:
         """The activation's log lines; none while it runs."""
         url = f"{self._base}/activations/{quote(activation_id, safe='')}/logs"

@@ -42,6 +42,9 @@ class PacedFunctions:
     def delete_action(self, name: str) -> None:
         self.functions.delete_action(name)
 
+    def activation_ids(self, action: str) -> list[str]:
+        return self.functions.activation_ids(action)
+
     def logs(self, activation_id: str) -> tuple[str, ...]:
         return self.functions.logs(activation_id)
 

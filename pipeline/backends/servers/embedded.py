@@ -66,7 +66,7 @@ class EmbeddedServers:
     def containers(self) -> int:
         """At a time: the workers, and what predicts or ends meanwhile."""
         checked = self.run.record.checked
-        return max(LEAST_CONTAINERS, checked.job.workers + SPARE_CONTAINERS if checked else 0)
+        return max(LEAST_CONTAINERS, checked.job.at_once + SPARE_CONTAINERS if checked else 0)
 
     @cached_property
     def _functions(self) -> Functions:

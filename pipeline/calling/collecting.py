@@ -1,0 +1,102 @@
+"""Brings calls home: records and logs of every activation, and what each function used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.backends import Backends
+from pipeline.backends.functions import Activation
+from pipeline.calling.remembered import CallState, Executing
+from pipeline.collected import keep_logs, keep_record
+from pipeline.embedded.contract import Usage
+from pipeline.figures import Interval, WorkerFigures
+from pipeline.run import Run
+
+NOT_MEASURED = (
+    "not measured: memory, CPU time, disk and processes of the functions, which a real OpenWhisk does not tell"
+)
+
+
+@dataclass(frozen=True)
+class Home:
+    """What calls have left. Functions in the order of the calls, records by activation."""
+
+    functions: tuple[WorkerFigures, ...]
+    intervals: tuple[Interval, ...]
+    records: Mapping[str, Activation]
+    notes: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that all functions ran together, start-ups left out."""
+        return sum(one.end - one.start for one in self.intervals)
+
+
+def bring_home(
+    run: Run, backends: Backends, state: Executing, calls: Iterable[CallState], secrets: Sequence[str] = ()
+) -> Home:
+    """Writes the log of each call, a hidden one's where only staff read, and the private records."""
+    usage = {one.activation: one for one in backends.servers.usage()}
+    functions: list[WorkerFigures] = []
+    records: dict[str, Activation] = {}
+    intervals: list[Interval] = []
+    for number, call in enumerate(calls):
+        found = records_of(run, backends, call, secrets)
+        records |= {one.id: one for one in found}
+        intervals += [interval(one, call.name) for one in found]
+        functions.append(function_figures(number, call, usage))
+    notes = (*state.notes, *(() if backends.servers.measures else (NOT_MEASURED,)))
+    return Home(tuple(functions), tuple(intervals), records, notes)
+
+
+def records_of(run: Run, backends: Backends, call: CallState, secrets: Sequence[str]) -> list[Activation]:
+    """The records of a call's activations, which are kept, and with them its log."""
+    functions = backends.servers.functions()
+    found: list[Activation] = []
+    lines: list[str] = []
+    for number, activation in enumerate(call.activations, start=1):
+        lines.append(f"--- activation {activation} ({number} of {len(call.activations)})")
+        record = functions.activation(activation)
+        if record is None:
+            lines.append("no record: it was ended before it could leave one")
+            continue
+        keep_record(run, record)
+        lines.extend(functions.logs(activation))
+        if not record.success:
+            lines.append(f"ended with {record.status}: {record.result}")
+        found.append(record)
+    keep_logs((run.hidden_logs if call.hidden else run.logs) / f"{call.name}.log", lines, secrets)
+    return found
+
+
+def interval(record: Activation, row: str) -> Interval:
+    return Interval(
+        activation=record.id,
+        row=row,
+        start=record.start,
+        end=record.end,
+        init_s=record.init_s,
+        wait_s=record.wait_s,
+        status=record.status,
+    )
+
+
+def function_figures(number: int, call: CallState, usage: Mapping[str, Usage]) -> WorkerFigures:
+    """What a function used in all of its activations, measured from outside; memory is the largest peak."""
+    figures = WorkerFigures(
+        worker=number, name=call.name, activations=len(call.activations), state=call.state, reported=()
+    )
+    used = [usage[one] for one in call.activations if one in usage]
+    return figures.model_copy(update=used_in_all(used)) if used else figures
+
+
+def used_in_all(used: Sequence[Usage]) -> dict[str, float]:
+    """Sums of time and traffic, peaks of memory and processes."""
+    return {
+        "cpu_s": round(sum(one.cpu_s for one in used), 3),
+        "block_read": sum(one.block_read for one in used),
+        "block_written": sum(one.block_written for one in used),
+        "peak_memory_mb": round(max(one.peak_memory_mb for one in used), 1),
+        "processes": max(one.processes for one in used),
+    }

@@ -1,0 +1,56 @@
+"""Why an activation failed, and whose fault that was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.backends.functions import Activation
+from pipeline.errors import InfrastructureError, LimitError, PipelineError, SubmissionError
+from pipeline.text import printable
+
+INFRASTRUCTURE = "infrastructure:"
+"""How the runner begins what it says of a server that did not answer."""
+NOT_STARTED = "The action did not initialize"
+MOST_REASON = 500
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an activation failed, in one line that the student may see, and whether it may go better another time.
+
+    `limit` names the limit that was met; nothing where it was none.
+    """
+
+    reason: str
+    error: type[PipelineError] = SubmissionError
+    again: bool = True
+    hint: str = ""
+    limit: Literal["", "memory", "time", "processes"] = ""
+
+    def of(self, name: str) -> PipelineError:
+        """The error that says so of the function or worker `name`."""
+        return self.error(f"{name}: {self.reason}", hint=self.hint or f"its log is logs/{name}.log")
+
+
+LOST = Failure("its activation left no record", InfrastructureError, hint="`pipeline resume` tries again")
+
+
+def failure(record: Activation) -> Failure:
+    """Of an activation that did not succeed: by OpenWhisk's word and by what the runner says of servers."""
+    result = record.result
+    said = result.get("error") if isinstance(result, dict) else None
+    reason = printable(said if isinstance(said, str) else f"it ended with {record.status}")[:MOST_REASON]
+    # no code of the student's runs before /run
+    if record.status == "whisk internal error" or reason.startswith((INFRASTRUCTURE, NOT_STARTED)):
+        return Failure(reason, InfrastructureError, hint="`pipeline resume` tries again")
+    if "exhausted its memory" in reason:
+        hint = "hold less in memory at a time: smaller batches, layers or parts"
+        return Failure("it used more memory than its action has", LimitError, False, hint, "memory")
+    if "too many processes" in reason:
+        return Failure(
+            "it started too many processes", LimitError, False, "start no processes of your own", "processes"
+        )
+    if record.timed_out or "exceeded its time limits" in reason:
+        return Failure("it met the time limit of its action", LimitError, False, "look for endless loops", "time")
+    return Failure(reason, again=record.status != "application error")

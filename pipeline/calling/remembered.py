@@ -1,0 +1,72 @@
+"""What a job of calls must remember to go on after a kill. `run.execution_file`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.errors import InfrastructureError
+from pipeline.files import write_json
+from pipeline.run import Run
+
+
+class Remembered(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CallState(Remembered):
+    """One call: all activations that it has had, the last of which counts. `invoked_at` in seconds since the epoch."""
+
+    name: str
+    action: str
+    activations: tuple[str, ...] = ()
+    invoked_at: float = 0.0
+    ended: bool = False
+    hidden: bool = Field(default=False, description="its log and its answer are staff's")
+    state: str = ""
+
+
+class Executing(Remembered):
+    """The whole stage. `seconds` it has taken so far; `kept` is what the kind of job itself remembers, as JSON."""
+
+    calls: dict[str, CallState] = {}
+    seconds: float = 0.0
+    host_cpu_percent: float | None = None
+    notes: tuple[str, ...] = ()
+    kept: dict[str, Any] = {}
+
+
+class Book:
+    """That state in memory and on disk; replaced as a whole at each change."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.state = load(run)
+
+    def update(self, **changes: Any) -> None:
+        self.state = self.state.model_copy(update=changes)
+        write_json(self.run.execution_file, self.state.model_dump(mode="json"), mode=0o600)
+
+    def keep(self, **values: Any) -> None:
+        """Remembers values of the kind of job's own."""
+        self.update(kept=self.state.kept | values)
+
+    def update_call(self, call: CallState) -> None:
+        self.update(calls=self.state.calls | {call.name: call})
+
+    def note(self, text: str) -> None:
+        if text not in self.state.notes:
+            self.update(notes=(*self.state.notes, text))
+
+
+def load(run: Run) -> Executing:
+    """Raises InfrastructureError where the file cannot be read."""
+    try:
+        return Executing.model_validate_json(run.execution_file.read_bytes())
+    except FileNotFoundError:
+        return Executing()
+    except ValidationError as error:
+        raise InfrastructureError(
+            f"{run.execution_file} cannot be read: {error.error_count()} faults", hint="start the run anew"
+        ) from error
