@@ -12,17 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from jsonschema import validate
-from support.runs import EXAMPLES, ROOT, Finished, submit
+from support.runs import COURSE, EXAMPLES, ROOT, Finished, submit
 
 from pipeline.data.mnist import fetch
 
 FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/expected.toml"))
+EXPECTED = {folder: tomllib.loads((folder / "expected.toml").read_text()) for folder in FOLDERS}
 # how a container ends is the sandbox's affair, what a cheat comes to is not; test_docker.py has the main job
-IN_BOTH = {"crashes", "memory_hog", "shadowing"}
-CASES = [
-    *((folder, "process") for folder in FOLDERS),
-    *((folder, "docker") for folder in FOLDERS if folder.name in IN_BOTH),
-]
+CASES = [(folder, sandbox) for folder in FOLDERS for sandbox in EXPECTED[folder].get("sandboxes", ["process"])]
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +32,11 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     ("folder", "sandbox"), CASES, indirect=["sandbox"], ids=[f"{folder.name}-{sandbox}" for folder, sandbox in CASES]
 )
 def test_an_example_ends_as_it_says(folder: Path, sandbox: str, tmp_path: Path) -> None:
-    expected = tomllib.loads((folder / "expected.toml").read_text())
+    expected = EXPECTED[folder]
     source = prepared(folder, expected["prepare"], tmp_path) if "prepare" in expected else folder
+    course = None if expected.get("practice") else COURSE
 
-    done = submit(source, tmp_path / "run", "--sandbox", sandbox)
+    done = submit(source, tmp_path / "run", "--sandbox", sandbox, course=course)
 
     assert done.code == expected["exit_code"], done.output
     assert done.result["outcome"] == expected["outcome"]
