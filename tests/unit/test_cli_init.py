@@ -9,7 +9,6 @@ import pytest
 from pipeline.cli import starter
 from pipeline.cli.app import call
 
-
 COPIED = ("model.py", "requirements.txt", "submission.toml", "README.md")
 
 
