@@ -2,8 +2,8 @@
 
     python -m benchmarks.installing WHEEL
 
-WHEEL is a file such as the CPU build of torch (183 MB). Memory is the sum of the resident sets of uv and of all that it
-starts, sampled; a file that is mapped by two of them counts twice, so the true figure is lower.
+WHEEL is a file such as the CPU build of torch (183 MB). Memory is that of uv and of all that it
+starts, sampled: the proportional set size, in which a page that several of them map is shared among them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SAMPLES_A_SECOND = 50
 
 @dataclass
 class Peak:
-    """The largest sum of resident sets seen, in bytes."""
+    """The largest sum of proportional set sizes seen, in bytes."""
 
     size: int = 0
 
@@ -53,7 +53,7 @@ def watching_children() -> Iterator[Peak]:
             total = 0
             for child in this.children(recursive=True):
                 with suppress(psutil.NoSuchProcess):
-                    total += child.memory_info().rss
+                    total += child.memory_full_info().pss
             peak.size = max(peak.size, total)
 
     thread = threading.Thread(target=watch, daemon=True)

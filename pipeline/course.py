@@ -28,7 +28,7 @@ PREFIX = "PIPELINE_"
 MACHINE_KEYS = ("wheels", "cache", *(f"servers.{name}" for name in Servers.model_fields))
 VARIABLES = {PREFIX + key.replace(".", "_").upper(): key for key in MACHINE_KEYS}
 PATHS = ("wheels", "cache", *(f"servers.{name}" for name in Servers.model_fields if name.endswith("_file")))
-ASSIGNMENT_PATHS = ("data.folder", "secret_file")
+ASSIGNMENT_PATHS = ("data.folder", "data.objects", "data.predicates", "secret_file")
 BASE_PATHS = ("rootfs",)
 MADE_WHEN_MISSING = {"cache"}
 

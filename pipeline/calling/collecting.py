@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ NOT_MEASURED = (
 
 @dataclass(frozen=True)
 class Home:
-    """What calls have left. Functions in the order of the calls, records by activation."""
+    """What calls have left. Functions in the order in which they began, records by activation."""
 
     functions: tuple[WorkerFigures, ...]
     intervals: tuple[Interval, ...]
@@ -41,8 +42,8 @@ def bring_home(
     functions: list[WorkerFigures] = []
     records: dict[str, Activation] = {}
     intervals: list[Interval] = []
-    for number, call in enumerate(calls):
-        found = records_of(run, backends, call, secrets)
+    brought = [(call, records_of(run, backends, call, secrets)) for call in calls]
+    for number, (call, found) in enumerate(sorted(brought, key=lambda one: begin(one[1]))):
         records |= {one.id: one for one in found}
         intervals += [interval(one, call.name) for one in found]
         functions.append(function_figures(number, call, usage))
@@ -68,6 +69,11 @@ def records_of(run: Run, backends: Backends, call: CallState, secrets: Sequence[
         found.append(record)
     keep_logs((run.hidden_logs if call.hidden else run.logs) / f"{call.name}.log", lines, secrets)
     return found
+
+
+def begin(records: Sequence[Activation]) -> float:
+    """When a call was first under way; what left no record comes last."""
+    return min((one.start for one in records), default=math.inf)
 
 
 def interval(record: Activation, row: str) -> Interval:

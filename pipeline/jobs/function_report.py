@@ -12,7 +12,7 @@ from pipeline.calling.remembered import Executing
 from pipeline.figures import Figures, KeyFigure, Listed
 from pipeline.judging import Verdict
 from pipeline.kinds.function import CASE, Case, FunctionJob
-from pipeline.reporting.words import count, megabytes, seconds, share, size
+from pipeline.reporting.words import count, megabytes, percent, seconds, size
 from pipeline.run import Run, job_of
 
 
@@ -62,7 +62,7 @@ def key_figures(
     if peaks:
         figures.append(KeyFigure(label="Peak memory", value=megabytes(max(peaks)), note="of the largest function"))
     if traffic and home.seconds:
-        part = share(min(1.0, traffic.seconds / home.seconds))
+        part = percent(min(1.0, traffic.seconds / home.seconds))
         figures.append(KeyFigure(label="Communication", value=part, note="of the functions' time, with the store"))
     return tuple(figures)
 

@@ -50,7 +50,7 @@ def draw_bars(axes: Axes, workers: Sequence[WorkerFigures], field: str, unit: st
     rows = rows_of_workers(axes, workers)
     values = [getattr(one, field) for one in workers]
     bars = axes.barh(rows, [drawable(value) for value in values], height=0.6, color=COMPUTE)
-    labels = ["not known" if value is None else f"{value:.0f} {unit}" for value in values]
+    labels = ["not known" if value is None else f"{value:.{0 if value >= 10 else 2}f} {unit}" for value in values]
     axes.bar_label(bars, labels, padding=4, color=INK)
     axes.margins(x=0.16)
 

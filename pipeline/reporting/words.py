@@ -107,5 +107,9 @@ def share(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.0f} %"
+
+
 def points(value: float | None) -> str:
     return "–" if value is None else f"{value:g}"

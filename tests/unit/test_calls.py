@@ -1,0 +1,189 @@
+"""Calls: each function is invoked until it has ended, what may pass is tried again, and nothing ended is made twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.backends.functions import Activation
+from pipeline.calling import calls
+from pipeline.calling.calls import Call, Calls
+from pipeline.calling.remembered import Book
+from pipeline.embedded.contract import Pool, QueueEntry
+from pipeline.errors import InfrastructureError, LimitError, SubmissionError, ThrottledError
+from pipeline.listener import Silent
+from pipeline.settings import Limits
+
+
+@dataclass
+class FakeRun:
+    """A run as far as the book needs it."""
+
+    folder: Path
+
+    @property
+    def execution_file(self) -> Path:
+        return self.folder / "execution.json"
+
+
+@dataclass
+class Script:
+    """Servers and functions in one: each invocation of a name takes the next record of its plan; None never ends."""
+
+    plan: dict[str, list[Activation | Exception | None]]
+    invoked: list[str] = field(default_factory=list)
+    queue: list[QueueEntry] = field(default_factory=list)
+    records: dict[str, Activation | None] = field(default_factory=dict)
+
+    def functions(self) -> Script:
+        return self
+
+    def invoke(self, action: str, parameters: Mapping[str, Any]) -> str:
+        name = parameters["name"]
+        planned = self.plan[name].pop(0)
+        if isinstance(planned, Exception):
+            raise planned
+        self.invoked.append(name)
+        activation = f"{name}-{len(self.invoked)}"
+        self.records[activation] = planned
+        return activation
+
+    def activation(self, activation_id: str) -> Activation | None:
+        return self.records[activation_id]
+
+    def pool(self) -> Pool:
+        return Pool(size_mb=1024, busy_mb=768, idle_mb=0, prewarmed_mb=0, containers=3, queue=tuple(self.queue))
+
+
+def record(*, success: bool = True, status: str = "success", error: str = "") -> Activation:
+    result = {"error": error} if error else {"answer": 42}
+    return Activation("a" * 32, "f", 0.0, 1.0, success, status, result, 10, 0.0, None, False)
+
+
+def crashed(error: str = "main.py, line 3: ValueError: no") -> Activation:
+    return record(success=False, status="application error", error=error)
+
+
+def died() -> Activation:
+    return record(success=False, status="action developer error", error="it ended")
+
+
+def lost() -> Activation:
+    return record(success=False, status="whisk internal error", error="the server failed")
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Book:
+    return Book(FakeRun(tmp_path))  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "SLOWEST_POLL_S", 0.001)
+
+
+def made(book: Book, script: Script, names: list[str], *, at_once: int = 64, **limits: float) -> dict[str, calls.Ended]:
+    wanted = [Call(name, "f", lambda name=name: {"name": name}) for name in names]  # type: ignore[misc]
+    settings = Limits.model_validate(limits)
+    return Calls(book, script, settings, lambda _: None, Silent()).run(wanted, at_once)  # type: ignore[arg-type]
+
+
+def test_all_are_invoked_and_answer_in_the_order_given(book: Book) -> None:
+    script = Script({name: [record()] for name in "abc"})
+    ended = made(book, script, ["a", "b", "c"])
+    assert list(ended) == ["a", "b", "c"]
+    assert [one.answer() for one in ended.values()] == [{"answer": 42}] * 3
+
+
+def test_no_more_run_at_a_time_than_are_allowed(book: Book) -> None:
+    script = Script({name: [record()] for name in "abcdef"})
+    running: list[int] = []
+    invoke = script.invoke
+
+    def counted(action: str, parameters: Mapping[str, Any]) -> str:
+        running.append(sum(not state.ended for state in book.state.calls.values()) + 1)
+        return invoke(action, parameters)
+
+    script.invoke = counted  # type: ignore[method-assign]
+    made(book, script, list("abcdef"), at_once=2)
+    assert max(running) == 2
+
+
+def test_what_the_student_s_code_raised_is_not_tried_again(book: Book) -> None:
+    script = Script({"a": [crashed()]})
+    ended = made(book, script, ["a"])["a"]
+    assert script.invoked == ["a"]
+    with pytest.raises(SubmissionError, match=r"a: main.py, line 3: ValueError: no"):
+        ended.answer()
+
+
+def test_a_container_that_died_is_tried_again_and_that_stands_after_three(book: Book) -> None:
+    assert made(book, Script({"a": [died(), died(), record()]}), ["a"])["a"].failure is None
+    script = Script({"b": [died()] * 4})
+    with pytest.raises(SubmissionError, match="b: it ended"):
+        made(book, script, ["b"])["b"].answer()
+    assert script.invoked == ["b"] * 3
+
+
+def test_a_server_s_failure_is_never_the_student_s(book: Book) -> None:
+    with pytest.raises(InfrastructureError, match="a: the server failed"):
+        made(book, Script({"a": [lost()] * 3}), ["a"])
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("The action exhausted its memory and was aborted.", "more memory"),
+        ("The action exceeded its time limits of 100 milliseconds.", "time limit"),
+        ("too many processes", "too many processes"),
+    ],
+)
+def test_a_limit_stands_at_once_and_is_named(book: Book, said: str, words: str) -> None:
+    script = Script({"a": [record(success=False, status="action developer error", error=said)]})
+    with pytest.raises(LimitError, match=words):
+        made(book, script, ["a"])["a"].answer()
+
+
+def test_a_throttled_call_waits_as_long_as_the_server_asks(book: Book) -> None:
+    script = Script({"a": [ThrottledError("too many", wait_s=0.01), record()]})
+    assert made(book, script, ["a"])["a"].failure is None
+    assert script.invoked == ["a"]
+
+
+def test_what_had_ended_before_a_kill_is_not_made_again_and_what_ran_is(book: Book) -> None:
+    script = Script({"a": [record()], "b": [None, record()]})
+    with pytest.raises(LimitError):
+        made(book, script, ["a", "b"], seconds=0.2)
+    book.update(seconds=0.0)
+    again = Book(book.run)
+    assert again.state == book.state
+    ended = made(again, script, ["a", "b"])
+    assert script.invoked == ["a", "b", "b"]
+    assert ended["a"].answer() == ended["b"].answer() == {"answer": 42}
+
+
+def test_time_that_ran_out_in_the_queue_is_not_the_student_s(book: Book) -> None:
+    script = Script({"a": [None]})
+    script.queue = [
+        QueueEntry(activation="a-1", namespace="g", action="f", memory_mb=1, waiting_s=1, position=1, reason="full")
+    ]
+    with pytest.raises(InfrastructureError, match="a was queued: full"):
+        made(book, script, ["a"], seconds=0.2)
+    assert book.state.notes == ("a queued: full",)
+
+
+def test_a_call_whose_record_never_comes_is_made_again(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "LOST_AFTER_S", -1.9)
+    script = Script({"a": [None, record()]})
+    assert made(book, script, ["a"], start_s=1, timeout_s=1)["a"].failure is None
+    assert script.invoked == ["a", "a"]
+
+
+def test_an_answer_that_is_no_object_is_refused(book: Book) -> None:
+    bare = Activation("a" * 32, "f", 0.0, 1.0, True, "success", [1], 10, 0.0, None, False)
+    with pytest.raises(SubmissionError, match="answered no object"):
+        made(book, Script({"a": [bare]}), ["a"])["a"].answer()
