@@ -7,6 +7,7 @@ one for the run's bucket, both as parameters that are bound to the action, so th
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -46,7 +47,7 @@ class Function:
         book, servers = Book(run), backends.servers
         servers.cancel()  # whatever a killed coordinator left running has nobody to answer
         limits = done(run.record.checked, "check").assignment.limits
-        cases = data_of(run, FunctionData).cases
+        cases = in_order(data_of(run, FunctionData).cases)
         (action,) = planned_actions(run)
         prepare(run, backends, book, action)
         calls = Calls(book, servers, limits, log, listener)
@@ -69,6 +70,11 @@ class Function:
 
     def release(self, run: Run) -> None:
         """Nothing runs beside the servers."""
+
+
+def in_order(cases: Sequence[Case]) -> list[Case]:
+    """Hidden ones last: what a function keeps of their inputs, in bucket or container, no other one can show."""
+    return sorted(cases, key=lambda case: case.hidden)
 
 
 def prepare(run: Run, backends: Backends, book: Book, action: Action) -> None:
@@ -149,22 +155,29 @@ def invoking(run: Run, job: FunctionJob, data: FunctionData, action: str) -> Inv
 
 def answered(run: Run, backends: Backends, calls: Calls, case: Case, action: Action) -> None:
     """One case to its end. What the program invoked is noted down with it, and what of it still runs is ended."""
-    book = calls.book
-    call = Call(case.name, action.name, lambda: case.input, "case", case.hidden, attempts=2)
-    before = calls.state(call)
-    if before.ended:
-        return
-    known = {one for state in book.state.calls.values() for one in state.activations}
-    calls.run([call])
-    if job_of(run, FunctionJob).invocations:
+    calls.run([Call(case.name, action.name, lambda: case.input, "case", case.hidden, attempts=2)])
+    noted = calls.book.state.kept.get("noted", [])
+    if job_of(run, FunctionJob).invocations and case.name not in noted:
         backends.servers.cancel()
-        own = set(book.state.calls[case.name].activations)
-        ids = [one for one in backends.servers.functions().activation_ids(action.name) if one not in known | own]
-        for number, activation in enumerate(ids, start=1):
-            name = f"{case.name}-{number}"
-            book.update_call(
-                CallState(name=name, action=action.name, activations=(activation,), ended=True, hidden=case.hidden)
-            )
+        note_invoked(backends, calls.book, case, action)
+        calls.book.keep(noted=[*noted, case.name])
+
+
+def note_invoked(backends: Backends, book: Book, case: Case, action: Action) -> None:
+    """The activations of the action that no call of ours has made: they are this case's, which ran alone."""
+    known = {one for state in book.state.calls.values() for one in state.activations}
+    made = [one for one in backends.servers.functions().activation_ids(action.name) if one not in known]
+    calls = {
+        f"{case.name}-{number}": CallState(
+            name=f"{case.name}-{number}",
+            action=action.name,
+            activations=(activation,),
+            ended=True,
+            hidden=case.hidden,
+        )
+        for number, activation in enumerate(made, start=1)
+    }
+    book.update(calls=book.state.calls | calls)
 
 
 def judge(case: Case, state: Executing, home: Home, predicates: Predicates) -> Judged:
