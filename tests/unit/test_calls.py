@@ -157,7 +157,7 @@ def test_a_throttled_call_waits_as_long_as_the_server_asks(book: Book) -> None:
 def test_what_had_ended_before_a_kill_is_not_made_again_and_what_ran_is(book: Book) -> None:
     script = Script({"a": [record()], "b": [None, record()]})
     with pytest.raises(LimitError):
-        made(book, script, ["a", "b"], seconds=0.2)
+        made(book, script, ["a", "b"], seconds=1)
     book.update(seconds=0.0)
     again = Book(book.run)
     assert again.state == book.state
@@ -172,7 +172,7 @@ def test_time_that_ran_out_in_the_queue_is_not_the_student_s(book: Book) -> None
         QueueEntry(activation="a-1", namespace="g", action="f", memory_mb=1, waiting_s=1, position=1, reason="full")
     ]
     with pytest.raises(InfrastructureError, match="a was queued: full"):
-        made(book, script, ["a"], seconds=0.2)
+        made(book, script, ["a"], seconds=1)
     assert book.state.notes == ("a queued: full",)
 
 

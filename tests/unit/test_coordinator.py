@@ -278,7 +278,7 @@ def test_time_that_ran_out_while_a_worker_had_no_turn_is_not_the_students(
         QueueEntry(activation="1-1", namespace="g", action="t", memory_mb=1, waiting_s=1, position=1, reason="full")
     ]
     with pytest.raises(InfrastructureError, match="worker-1 was queued: full"):
-        train(memory, script, monkeypatch, seconds=0.2)
+        train(memory, script, monkeypatch, seconds=1)
 
 
 def test_the_time_of_the_whole_training_is_limited(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
