@@ -13,6 +13,7 @@ import typer
 
 from pipeline.cli import reference
 from pipeline.cli.app import app
+from pipeline.kinds import TRAITS
 from pipeline.result import schema_text
 
 ROOT = Path(__file__).parents[2]
@@ -85,6 +86,14 @@ def test_make_targets_that_are_named_exist(page: Path) -> None:
 @named
 def test_no_page_names_paths_of_one_machine(page: Path) -> None:
     assert OF_ONE_MACHINE.findall(page.read_text()) == []
+
+
+@pytest.mark.parametrize("kind", sorted(TRAITS))
+def test_the_settings_of_every_kind_are_explained(kind: str) -> None:
+    named_keys = set(re.findall(r"`([a-z_0-9]+)`", (ROOT / "docs" / "settings.md").read_text()))
+    traits = TRAITS[kind]
+    keys = {*traits.job.model_fields, *traits.data.model_fields, *traits.measures} - {"seed"}
+    assert keys - named_keys == set()
 
 
 @pytest.mark.parametrize(
