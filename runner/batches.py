@@ -46,6 +46,11 @@ class Batches:
         """How many batches the next gradient is of: as wanted, but of one epoch and not past the end."""
         return min(wanted, self.steps - position.step, self.total - self.number(position))
 
+    def rounds(self, wanted: int) -> int:
+        """How many gradients of `wanted` batches the whole shard makes."""
+        epochs, rest = divmod(self.total, self.steps)
+        return epochs * -(-self.steps // wanted) + -(-rest // wanted)
+
     def rows_of(self, position: Position) -> NDArray[np.int64]:
         if self.order[0] != position.epoch:
             chosen = np.random.default_rng([self.seed, position.epoch, self.shard])

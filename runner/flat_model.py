@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from runner.errors import StudentError
@@ -35,6 +36,7 @@ class FlatModel:
         self.length = sum(one.numel() for one in self.trainable)
         if not self.length:
             raise StudentError("the model has no parameter to train: every one has requires_grad = False")
+        self.floats = self.length + sum(entries[one].numel() for one in self.names if entries[one].is_floating_point())
         others = sum(entries[name].numel() * entries[name].element_size() for name in self.names)
         self.received = bytearray(4 * self.length + others)
         self.sent = bytearray(4 * self.length + others)
@@ -72,12 +74,15 @@ class FlatModel:
         """Uses what has come into `received`."""
         if self.device.type != "cpu":
             self.parameters.copy_(torch.frombuffer(self.received, dtype=torch.float32, count=self.length))
+        self.read_others(self.received)
+
+    def read_others(self, buffer: bytearray) -> None:
         entries, at = named_arrays(self.model) if self.names else {}, 4 * self.length
         with torch.no_grad():
             for name in self.names:
                 target = entries[name]
                 dtype = np.dtype("<i8") if target.dtype == torch.int64 else np.dtype("<f4")
-                values = np.frombuffer(self.received, dtype, target.numel(), at).copy()
+                values = np.frombuffer(buffer, dtype, target.numel(), at).copy()
                 target.copy_(torch.from_numpy(values).view(target.shape))
                 at += values.nbytes
 
@@ -85,10 +90,36 @@ class FlatModel:
         """The mean gradient of `batches` batches and the buffers as they are now, as bytes to send."""
         if batches > 1:
             self.gradient.mul_(1 / batches)
+        self.write_others(self.sent)
+        return self.give_trainable()
+
+    def give_trainable(self) -> memoryview:
+        """The gradient as it is now, with the buffers as they were last written to `sent`."""
         if self.device.type != "cpu":
             torch.frombuffer(self.sent, dtype=torch.float32, count=self.length).copy_(self.gradient)
-        self.write_others(self.sent)
         return memoryview(self.sent)
+
+    def give_parameters(self) -> None:
+        """The parameters and buffers as they are now, into `sent`."""
+        torch.frombuffer(self.sent, dtype=torch.float32, count=self.length).copy_(self.parameters)
+        self.write_others(self.sent)
+
+    def take_sent(self, into: Tensor) -> None:
+        """Uses what is in `sent` now: its trainable part goes to `into`, the buffers into the model."""
+        into.copy_(torch.frombuffer(self.sent, dtype=torch.float32, count=self.length))
+        self.read_others(self.sent)
+
+    @property
+    def sent_floats(self) -> NDArray[np.float32]:
+        """All of `sent` that can be averaged: counters, which lie at its end, stay each worker's own."""
+        return np.frombuffer(self.sent, "<f4", self.floats)
+
+    def keep(self) -> memoryview:
+        """The whole state in `received`, which `take_parameters` brings back."""
+        if self.device.type != "cpu":
+            torch.frombuffer(self.received, dtype=torch.float32, count=self.length).copy_(self.parameters)
+        self.write_others(self.received)
+        return memoryview(self.received)
 
     def write_others(self, buffer: bytearray) -> None:
         entries, at = named_arrays(self.model) if self.names else {}, 4 * self.length

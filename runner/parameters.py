@@ -19,6 +19,11 @@ MAX_JOBS = 100
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 TOKEN = re.compile(r"[\x21-\x7e]{0,4096}")
 DEVICE = re.compile(r"[a-z]{1,16}(:[0-9]{1,2})?")
+STORE_WAY = re.compile(r"allreduce|scatterreduce")
+ALGORITHM = re.compile(r"gradient-averaging|model-averaging|easgd")
+OPTIMISER = re.compile(r"sgd|adam")
+ENDPOINT = re.compile(r"[A-Za-z0-9.\[\]:-]{1,255}:[0-9]{1,5}")
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,62}")
 
 
 class Reader:
@@ -72,6 +77,15 @@ class Reader:
         self._refuse(name, value, "an http or https URL")
         return ""
 
+    def wholes(self, name: str, low: int, high: int, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        """A list of whole numbers."""
+        value = self._take(name, default)
+        numbers = value if isinstance(value, list | tuple) and len(value) <= MAX_JOBS else None
+        if numbers is not None and all(type(one) is int and low <= one <= high for one in numbers):
+            return tuple(numbers)
+        self._refuse(name, value, f"a list of at most {MAX_JOBS} whole numbers from {low} to {high}")
+        return ()
+
     def each(self, name: str) -> list[Reader]:
         """A reader for each object of a list; this one itself where no list is given. They share their faults."""
         value = self.params.get(name)
@@ -103,41 +117,106 @@ class Reader:
 
 
 @dataclass(frozen=True)
-class TrainParameters:
-    """One worker's part of a training. Times in seconds; `max_steps` 0 means no bound but the epochs."""
+class WorkParameters:
+    """What a worker does, however it exchanges. Times in seconds; `max_steps` 0 means no bound but the epochs.
+
+    `force` is EASGD's alpha, by which centre and worker draw each other.
+    """
 
     batch_sz_train: int
     epoch_n: int
-    apihost: str
     update_intv: int
     dataset_url: str
     device: str
-    id: str
-    token: str
     shard: int
     seed: int
     threads: int
     max_steps: int
     margin_s: float
+    learning_rate: float
+    momentum: float
+    force: float
+
+
+def work_parameters(read: Reader) -> dict[str, Any]:
+    return {
+        "batch_sz_train": read.whole("batch_sz_train", 1, 65536),
+        "epoch_n": read.whole("epoch_n", 1, 100_000),
+        "update_intv": read.whole("update_intv", 1, 65536),
+        "dataset_url": read.url("dataset_url"),
+        "device": read.text("device", DEVICE, "`cpu` or `cuda`"),
+        "shard": read.whole("shard", 0, 65535, 0),
+        "seed": read.whole("seed", 0, 2**32 - 1, 0),
+        "threads": read.whole("threads", 1, 256, 1),
+        "max_steps": read.whole("max_steps", 0, 2**31, 0),
+        "margin_s": read.number("margin_s", 0, 3600, 10.0),
+        "learning_rate": read.number("learning_rate", 0, 10, 0.03),
+        "momentum": read.number("momentum", 0, 1, 0.0),
+        "force": read.number("force", 0, 1, 0.0),
+    }
+
+
+@dataclass(frozen=True)
+class TrainParameters(WorkParameters):
+    """One worker's part of a training by a parameter server."""
+
+    apihost: str
+    id: str
+    token: str
 
     @classmethod
     def parse(cls, params: Mapping[str, Any]) -> TrainParameters:
         """Raises ParameterError that names every missing and every wrong parameter."""
         read = Reader(params)
         parsed = cls(
-            batch_sz_train=read.whole("batch_sz_train", 1, 65536),
-            epoch_n=read.whole("epoch_n", 1, 100_000),
+            **work_parameters(read),
             apihost=read.url("apihost").rstrip("/"),
-            update_intv=read.whole("update_intv", 1, 65536),
-            dataset_url=read.url("dataset_url"),
-            device=read.text("device", DEVICE, "`cpu` or `cuda`"),
             id=read.text("id", IDENTIFIER, "a short name of letters, digits, `.`, `_`, `-`", "0"),
             token=read.text("token", TOKEN, "a token of printable characters", ""),
-            shard=read.whole("shard", 0, 65535, 0),
-            seed=read.whole("seed", 0, 2**32 - 1, 0),
-            threads=read.whole("threads", 1, 256, 1),
-            max_steps=read.whole("max_steps", 0, 2**31, 0),
-            margin_s=read.number("margin_s", 0, 3600, 10.0),
+        )
+        read.finish()
+        return parsed
+
+
+@dataclass(frozen=True)
+class StoreParameters(WorkParameters):
+    """One worker's part of a training through the store alone.
+
+    `shard_rows` are the rows of each worker's shard, `stored_bytes` what the exchange may leave in the bucket,
+    `scored` the rounds after which worker 0 leaves the parameters there.
+    """
+
+    aggregation: str
+    algorithm: str
+    optimiser: str
+    endpoint: str
+    bucket: str
+    access_key: str
+    secret_key: str
+    shard_rows: tuple[int, ...]
+    checkpoint_rounds: int
+    stored_bytes: int
+    scored: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, params: Mapping[str, Any]) -> StoreParameters:
+        """Raises ParameterError that names every missing and every wrong parameter."""
+        read = Reader(params)
+        parsed = cls(
+            **work_parameters(read),
+            aggregation=read.text("aggregation", STORE_WAY, "`allreduce` or `scatterreduce`"),
+            algorithm=read.text(
+                "algorithm", ALGORITHM, "`gradient-averaging`, `model-averaging` or `easgd`", "gradient-averaging"
+            ),
+            optimiser=read.text("optimiser", OPTIMISER, "`sgd` or `adam`", "sgd"),
+            endpoint=read.text("endpoint", ENDPOINT, "host:port"),
+            bucket=read.text("bucket", BUCKET, "a bucket's name"),
+            access_key=read.text("access_key", TOKEN, "printable characters"),
+            secret_key=read.text("secret_key", TOKEN, "printable characters"),
+            shard_rows=read.wholes("shard_rows", 1, 1 << 20),
+            checkpoint_rounds=read.whole("checkpoint_rounds", 1, 2**31, 100),
+            stored_bytes=read.whole("stored_bytes", 1, 2**50, 1 << 28),
+            scored=read.wholes("scored", 1, 2**31, ()),
         )
         read.finish()
         return parsed

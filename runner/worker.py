@@ -6,23 +6,26 @@ curl -d '{"value": {"batch_sz_train": 32, "epoch_n": 8, "apihost": "http://127.0
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from runner import dataset
+from runner.algorithms import GradientAveraging, means
 from runner.batches import Batches, Position
 from runner.client import Client, Reply, ServerError
+from runner.deadline import deadline
 from runner.device import choose_device
-from runner.errors import FormatError, StudentError
+from runner.errors import FormatError
 from runner.flat_model import FlatModel
+from runner.learning import Learner
 from runner.model import StudentModel, load_student_model
 from runner.parameters import TrainParameters
+from runner.steps import stepper
+from runner.tally import Tally
 
 POLL_S = 20.0
 LOG_S = 5.0
@@ -30,7 +33,7 @@ RESYNCS = 10
 AGAIN = {"session", "sequence", "position", "version"}
 
 
-def main(params: Mapping[str, Any]) -> dict[str, Any]:
+def main(params: Mapping[str, Any], made: type[Worker] | None = None) -> dict[str, Any]:
     """Trains until the shard is finished or the deadline is near. Raises RunnerError."""
     asked = TrainParameters.parse(params)
     torch.set_num_threads(asked.threads)
@@ -40,33 +43,9 @@ def main(params: Mapping[str, Any]) -> dict[str, Any]:
     flat = FlatModel(student.build(asked.seed), device)
     client = Client(asked.apihost, asked.token)
     try:
-        return Worker(asked, student, rows, flat, client).train()
+        return (made or Worker)(asked, student, rows, flat, client).train()
     finally:
         client.close()
-
-
-def deadline() -> float:
-    """When this activation ends, in seconds since the epoch, as OpenWhisk says it; infinity by hand."""
-    try:
-        return int(os.environ["__OW_DEADLINE"]) / 1000
-    except (KeyError, ValueError):
-        return float("inf")
-
-
-@dataclass
-class Tally:
-    """What this activation did. Seconds; `wait_s` is what the server held its answers back for the others."""
-
-    steps: int = 0
-    samples: int = 0
-    losses: float = 0.0
-    compute_s: float = 0.0
-    communication_s: float = 0.0
-    wait_s: float = 0.0
-
-    def exchanged(self, seconds: float, waited_s: float) -> None:
-        self.wait_s += waited_s
-        self.communication_s += max(0.0, seconds - waited_s)
 
 
 class Worker:
@@ -78,6 +57,7 @@ class Worker:
         self.rows = rows
         self.flat = flat
         self.client = client
+        self.algorithm = GradientAveraging(flat, stepper("sgd", flat.parameters, 0.0, 0.0))
         self.tally = Tally()
         self.leave_at = deadline() - asked.margin_s
         self.begun = self.logged = self.heard = time.monotonic()
@@ -128,6 +108,7 @@ class Worker:
             asked_for.seed,
             int(answer["shard"]),
         )
+        self.learner = Learner(self.student, self.rows, self.flat, self.batches)
         if answer["parameters_wanted"]:
             self.client.upload(self.flat.schema_json(), self.flat.received)
         elif answer["schema_sha256"] != self.flat.schema_sha256:
@@ -174,13 +155,8 @@ class Worker:
         """One gradient: the mean of up to `update_intv` batches of one epoch, sent with what names it."""
         began = time.monotonic()
         here, count = self.here, self.batches.round(self.here, self.asked.update_intv)
-        self.flat.gradient.zero_()
-        loss, samples = 0.0, 0
-        for number in range(count):
-            one_loss, one_samples = self.batch(self.batches.after(here, number))
-            loss, samples = loss + one_loss, samples + one_samples
-            self.stay_registered()
-        body = self.flat.give_gradient(count)
+        loss, samples = self.work(count)
+        body = self.body()
         computed = time.monotonic()
         following = self.batches.after(here, count)
         last = self.batches.is_last(following)
@@ -200,18 +176,18 @@ class Worker:
         self.take(reply, ended - computed)
         self.log()
 
-    def batch(self, position: Position) -> tuple[float, int]:
-        """Adds one batch's gradient to the flat one; its loss and its samples."""
-        self.batches.seed_randomness(position)
-        images, labels = self.rows.batch(self.batches.rows_of(position))
-        images, labels = images.to(self.flat.device), labels.to(self.flat.device)
-        outputs = self.student.forward(self.flat.model, self.student.augment(images))
-        loss = self.student.loss(outputs, labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        value = loss.item()
-        if not math.isfinite(value):
-            raise StudentError(f"the loss is {value} in epoch {position.epoch}, step {position.step}; lower the rate")
-        return value, len(labels)
+    def work(self, count: int) -> tuple[float, int]:
+        """The sum of `count` batches' losses, and their samples."""
+        return means(self.algorithm.work(self.batch, count))
+
+    def batch(self, number: int) -> tuple[float, int]:
+        found = self.learner.batch(self.batches.after(self.here, number))
+        self.stay_registered()
+        return found
+
+    def body(self) -> memoryview:
+        """What is pushed."""
+        return memoryview(self.flat.sent)
 
     def name_gradient(
         self, here: Position, following: Position, batches: int, samples: int, loss: float, compute_s: float
