@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.kinds import openable
 from pipeline.kinds.function import Case, FunctionData, FunctionJob
-from pipeline.kinds.train import TrainJob
+from pipeline.kinds.train import TrainData, TrainJob
 from pipeline.settings import Assignment, Check, Course, Limits
 
 INPUTS = Path(__file__).resolve().parent / "data" / "examples"
@@ -87,7 +87,42 @@ WORD_COUNT_PROGRAM = Assignment(
     limits=Limits(memory_mb=256, timeout_s=60, seconds=600),
     opens=openable(FunctionJob()),
 )
-EXAMPLES = (MNIST_TRAIN, STATISTICS, WORD_COUNT_PROGRAM)
+THROUGH_STORE = TrainJob(
+    aggregation="allreduce", workers=3, epochs=1, batch_size=50, learning_rate=0.05, scored_checkpoints=0
+)
+LEARNT = (
+    Check(name="accuracy", measure="accuracy", at_least=0.75, points=60),
+    Check(name="gain", measure="gain", at_least=0.5, points=40),
+)
+
+
+def through_store(name: str, title: str, **changes: Any) -> Assignment:
+    """Small: what is new there is how workers exchange, and that shows within seconds."""
+    job = THROUGH_STORE.model_copy(update=changes)
+    return Assignment(
+        name=name,
+        title=title,
+        job=job,
+        data=TrainData(train_rows=6000, validation_rows=0, test_rows=1000),
+        checks=LEARNT,
+        passed_from=90,
+        limits=Limits(memory_mb=512, timeout_s=120, seconds=600),
+        opens=openable(job),
+    )
+
+
+ALLREDUCE = through_store("mnist-allreduce", "Train through the store: worker 0 adds up the gradients")
+SCATTERREDUCE = through_store(
+    "mnist-scatterreduce",
+    "Train through the store: models are averaged, each worker a chunk of them",
+    aggregation="scatterreduce",
+    algorithm="model-averaging",
+    update_interval=4,
+)
+EASGD = through_store(
+    "mnist-easgd", "Train through the store: elastic averaging (EASGD)", algorithm="easgd", update_interval=4
+)
+EXAMPLES = (MNIST_TRAIN, ALLREDUCE, SCATTERREDUCE, EASGD, STATISTICS, WORD_COUNT_PROGRAM)
 
 
 def practice_course(**changes: Any) -> Course:

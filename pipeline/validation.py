@@ -43,6 +43,8 @@ def faults_of(error: ValidationError, model: type[BaseModel], locate: Locate) ->
     faults = []
     for detail in error.errors(include_url=False):
         place, table = walked(model, detail["loc"])
+        if detail["type"] == "combination":
+            place = (*place, detail["ctx"]["key"])
         where, line = locate(place)
         message, hint = say(detail, place, table)
         faults.append(Fault(where, message, hint, line))
@@ -59,6 +61,8 @@ def say(detail: ErrorDetails, location: Sequence[str | int], table: type[BaseMod
         return f"`{key}` is missing", "add it"
     if kind == "timezone_aware":
         return f"`{key}` has no time zone", "write one, such as 2027-01-31T23:59:00+01:00"
+    if kind == "combination":
+        return str(context["what"]), str(context["hint"])
     if kind == "value_error":
         return str(context.get("error", detail["msg"])), ""
     if kind == "string_pattern_mismatch":

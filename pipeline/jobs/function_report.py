@@ -9,10 +9,11 @@ from pipeline.backends import Backends
 from pipeline.backends.servers import Traffic
 from pipeline.calling.collecting import Home
 from pipeline.calling.remembered import Executing
+from pipeline.calling.traffic import traffic_table
 from pipeline.figures import Figures, KeyFigure, Listed
 from pipeline.judging import Verdict
 from pipeline.kinds.function import CASE, Case, FunctionJob
-from pipeline.reporting.words import count, megabytes, percent, seconds, size
+from pipeline.reporting.words import count, megabytes, percent, seconds
 from pipeline.run import Run, job_of
 
 
@@ -40,7 +41,7 @@ def figures_of(run: Run, backends: Backends, state: Executing, home: Home, judge
         details={name: one.verdict.words for name, one in cases.items()},
         headline=f"{right} of {len(judged)} cases right",
         key_figures=key_figures(right, judged, seconds_in_all, home, traffic),
-        listed=(case_table(judged), *([traffic_table(traffic, home)] if traffic else [])),
+        listed=(case_table(judged), *([traffic_table(traffic, home.seconds)] if traffic else [])),
         workers=home.functions,
         intervals=home.intervals,
         seconds=seconds_in_all,
@@ -77,25 +78,4 @@ def case_table(judged: Sequence[Judged]) -> Listed:
         ),
         caption="A case's time goes from its invocation to its answer. Of hidden cases only the verdict is shown.",
         numbers=False,
-    )
-
-
-def traffic_table(traffic: Traffic, home: Home) -> Listed:
-    """Execution against communication, from outside: records of activations, and the forwarder to the store."""
-    executing = max(0.0, home.seconds - traffic.seconds)
-    return Listed(
-        title="Execution and communication",
-        columns=("", "seconds", "requests", "sent", "received"),
-        rows=(
-            ("functions, together", seconds(home.seconds), "–", "–", "–"),
-            (
-                "of it with the store",
-                seconds(traffic.seconds),
-                count(traffic.requests),
-                size(traffic.bytes_sent),
-                size(traffic.bytes_received),
-            ),
-            ("of it executing or waiting for others", seconds(executing), "–", "–", "–"),
-        ),
-        caption="Seconds in which requests to the store were under way; those of functions that run at once add up.",
     )

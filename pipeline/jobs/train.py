@@ -1,4 +1,4 @@
-"""The kind `train`: workers and a parameter server, then predictions with what was learnt."""
+"""The kind `train`: workers, between them a parameter server or the store, then predictions with what was learnt."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from pipeline.embedded.contract import Service
 from pipeline.listener import Listener, StageLog
 from pipeline.planned_actions import planned_actions
 from pipeline.run import Executed, Run
-from pipeline.training.collecting import collect_training
+from pipeline.training.collecting import FORWARDER, collect_training
 from pipeline.training.coordinator import Coordinator
 from pipeline.training.execution import Memory, WorkerState, new_token
 from pipeline.training.material import checked, prepare
 from pipeline.training.prediction import STORE_PORT, Predictor, planned
 from pipeline.training.server_process import ServerProcess, release
+from pipeline.training.through_store import StoreTraining
 
 SERVER_PORT = 29500
 FORWARDED_BYTES = 4 * 2**30
@@ -27,7 +28,7 @@ FORWARDED_REQUESTS = 100_000
 
 
 class Train:
-    """Training by a parameter server."""
+    """Training by several workers."""
 
     def execute(self, run: Run, backends: Backends, log: StageLog, listener: Listener) -> None:
         memory = Memory(run)
@@ -54,9 +55,16 @@ class Train:
         self, run: Run, backends: Backends, memory: Memory, action: Action, log: StageLog, listener: Listener
     ) -> list[tuple[str, int, str]]:
         """Trains to the end; (name, version, key of the parameters) of what is to be scored."""
-        assignment, job = checked(run)
-        servers = backends.servers
+        _, job = checked(run)
         restart_workers(memory, job.workers)
+        way = self.without_server if job.through_store else self.by_server
+        return way(run, backends, memory, action, log, listener)
+
+    def by_server(
+        self, run: Run, backends: Backends, memory: Memory, action: Action, log: StageLog, listener: Listener
+    ) -> list[tuple[str, int, str]]:
+        assignment, _ = checked(run)
+        servers = backends.servers
         with ServerProcess(run, memory, servers.course_access()) as server:
             addresses = servers.set_reach(action.name, self.services(backends, server))
             coordinator = Coordinator(
@@ -75,11 +83,37 @@ class Train:
             coordinator.train()
             return server.versions()
 
+    def without_server(
+        self, run: Run, backends: Backends, memory: Memory, action: Action, log: StageLog, listener: Listener
+    ) -> list[tuple[str, int, str]]:
+        """A worker that is lost or absent is waited for by the others: nobody has to be told."""
+        servers = backends.servers
+        training = StoreTraining(run, backends, memory)
+        training.open(action.name)
+        coordinator = Coordinator(
+            memory,
+            servers.functions(),
+            action.name,
+            training.assignment.limits,
+            parameters=training.parameters,
+            status=training.status,
+            lost=lambda _: None,
+            absent=lambda _: None,
+            pool=servers.pool,
+            listener=listener,
+            log=log,
+        )
+        try:
+            coordinator.train()
+        finally:
+            memory.update(status=training.status())
+        return training.versions()
+
     def services(self, backends: Backends, server: ServerProcess) -> list[Service]:
         """What the workers reach: their parameter server, and the run's bucket through the forwarder."""
         bucket = backends.servers.run_bucket().name
         request = ForwarderRequest(
-            "train",
+            FORWARDER,
             "run",
             (("GET", f"/{bucket}/"), ("HEAD", f"/{bucket}/")),
             False,
@@ -115,6 +149,10 @@ class Train:
             "seed": job.seed,
             "threads": job.threads,
             "max_steps": job.max_steps,
+            "algorithm": job.algorithm,
+            "learning_rate": job.learning_rate,
+            "momentum": job.momentum,
+            "force": job.force,
         }
 
     def collect(self, run: Run, backends: Backends, log: StageLog) -> None:

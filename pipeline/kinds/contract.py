@@ -7,8 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import Field
+from pydantic_core import PydanticCustomError
 
 from pipeline.frozen import Frozen
+
+
+def combination(key: str, what: str, hint: str) -> PydanticCustomError:
+    """The error of settings each of which is valid, but not with the others. `key` is the one to look at."""
+    return PydanticCustomError("combination", "{what}", {"key": key, "what": what, "hint": hint})
 
 
 class JobSettings(Frozen):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -10,18 +10,32 @@ import torch
 from pipeline.backends import Backends
 from pipeline.backends.functions import Functions
 from pipeline.calling.collecting import interval, used_in_all
+from pipeline.calling.traffic import traffic_table
 from pipeline.collected import keep_logs, keep_record
 from pipeline.embedded.contract import Usage
-from pipeline.figures import Figures, Interval, LossPoint, Score, WorkerFigures, save_figures
+from pipeline.figures import (
+    REPORTED_BY_WORKER,
+    Figures,
+    Interval,
+    Listed,
+    LossPoint,
+    Score,
+    WorkerFigures,
+    save_figures,
+)
 from pipeline.files import write_bytes
+from pipeline.kinds.train import TrainJob
 from pipeline.listener import StageLog
-from pipeline.run import Run
+from pipeline.run import Run, job_of
 from pipeline.training.evaluation import AnswerError, accuracy, read_answer
 from pipeline.training.execution import HIDDEN, VALIDATION, Execution, PredictionState, WorkerState, load
 from pipeline.training.material import as_npy, read_labels
 from pipeline.training.status import ServerStatus, ShardStatus
 
 LARGEST_MODEL = 2**30
+PREDICTION = "prediction"
+FORWARDER = "train"
+REPORTED_WITHOUT_SERVER = (*REPORTED_BY_WORKER, "steps", "bytes_sent", "bytes_received")
 NOT_MEASURED = "not measured: memory, CPU time, disk and processes of the workers, which a real OpenWhisk does not tell"
 
 
@@ -34,7 +48,7 @@ def collect_training(run: Run, backends: Backends, log: StageLog) -> None:
     usage = {one.activation: one for one in backends.servers.usage()}
     scores, missing = score_all(run, backends, state, log)
     hidden = {one.label: one.accuracy for one in scores[HIDDEN]}
-    status = state.status
+    status, through_store = state.status, job_of(run, TrainJob).through_store
     save_figures(
         run,
         Figures(
@@ -44,7 +58,8 @@ def collect_training(run: Run, backends: Backends, log: StageLog) -> None:
             validation=tuple(scores[VALIDATION]),
             validation_rows=len(read_labels(run, VALIDATION)) if VALIDATION in state.input_keys else None,
             loss=loss_points(status),
-            workers=tuple(worker_figures(one, status, usage) for one in state.workers),
+            listed=(exchanged(backends, intervals),) if through_store else (),
+            workers=tuple(worker_figures(one, status, usage, through_store) for one in state.workers),
             intervals=tuple(intervals),
             seconds=round(state.training_s, 3) if state.trained else None,
             updates=status.version if status else None,
@@ -66,7 +81,7 @@ def keep_model(run: Run, backends: Backends, state: Execution) -> None:
 
 def worker_activations(run: Run, functions: Functions, state: Execution) -> Iterable[Interval]:
     """Records and logs of the workers; the logs are the student's to read."""
-    secrets = [worker.token for worker in state.workers]
+    secrets = [*(worker.token for worker in state.workers if worker.token), *state.secrets]
     for worker in state.workers:
         lines: list[str] = []
         for number, activation in enumerate(worker.activations, start=1):
@@ -92,7 +107,7 @@ def prediction_activations(run: Run, functions: Functions, state: Execution) -> 
             continue
         keep_record(run, record)
         keep_logs(run.hidden_logs / f"predict-{group}.log", [*functions.logs(record.id), str(record.result)], [])
-        yield interval(record, "prediction")
+        yield interval(record, PREDICTION)
 
 
 def score_all(
@@ -119,8 +134,15 @@ def score(run: Run, backends: Backends, one: PredictionState) -> Score:
     return Score(version=one.version, accuracy=accuracy(answer, labels), label=one.label)
 
 
-def worker_figures(worker: WorkerState, status: ServerStatus | None, usage: dict[str, Usage]) -> WorkerFigures:
-    """What a worker did in all of its activations. Bytes are counted by the parameter server."""
+def exchanged(backends: Backends, intervals: Sequence[Interval]) -> Listed:
+    together = sum(one.end - one.start for one in intervals if one.row != PREDICTION)
+    return traffic_table(backends.servers.traffic(FORWARDER), together)
+
+
+def worker_figures(
+    worker: WorkerState, status: ServerStatus | None, usage: dict[str, Usage], through_store: bool
+) -> WorkerFigures:
+    """What a worker did in all of its activations. Bytes are counted by the parameter server where there is one."""
     shard = status.shards[worker.number] if status else ShardStatus(shard=worker.number)
     used = [usage[one] for one in worker.activations if one in usage]
     return WorkerFigures(
@@ -133,6 +155,7 @@ def worker_figures(worker: WorkerState, status: ServerStatus | None, usage: dict
         bytes_sent=shard.bytes_sent,
         bytes_received=shard.bytes_received,
         state="" if worker.finished else worker.state,
+        reported=REPORTED_WITHOUT_SERVER if through_store else REPORTED_BY_WORKER,
     ).model_copy(update=used_in_all(used) if used else {})
 
 

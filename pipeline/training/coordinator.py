@@ -158,7 +158,7 @@ class Coordinator:
         if record.success and shard.finished:
             self.memory.update_worker(worker.number, running=None, finished=True, state="finished")
             self.log(f"{worker.name} finished its shard after {shard.steps} steps")
-        elif record.success and shard.steps > worker.steps_at_invocation:
+        elif record.success and (shard.steps > worker.steps_at_invocation or handed_back(record)):
             self.memory.update_worker(worker.number, running=None, stalled=0, state="handed back")
             self.log(f"{worker.name} handed back at step {shard.steps}, is invoked again")
         else:
@@ -221,6 +221,14 @@ class Speed:
             points.pop(0)
         seconds = points[-1][0] - points[0][0]
         return (points[-1][1] - points[0][1]) / seconds if seconds > 0 else None
+
+
+def handed_back(record: Activation) -> bool:
+    """Whether a worker without a server says so: waiting for others, or doing rounds again, it makes no new step.
+
+    One that does nothing else meets the time of the whole job.
+    """
+    return isinstance(record.result, dict) and record.result.get("handed_back") is True
 
 
 def unfinished(record: Activation) -> Failure:

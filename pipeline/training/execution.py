@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.errors import InfrastructureError
 from pipeline.files import write_json
@@ -69,6 +69,7 @@ class Execution(Remembered):
 
     shard_keys: tuple[str, ...] = ()
     shard_steps: tuple[int, ...] = ()
+    shard_rows: tuple[int, ...] = ()
     input_keys: dict[str, str] = {}
     workers: tuple[WorkerState, ...] = ()
     server: tuple[int, float] | None = None
@@ -78,6 +79,7 @@ class Execution(Remembered):
     host_cpu_percent: float | None = None
     predictions: tuple[PredictionState, ...] = ()
     notes: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = Field(default=(), description="beside the workers' tokens; masked in their logs")
 
 
 class Memory:

@@ -52,16 +52,17 @@ def checked(run: Run) -> tuple[Assignment, TrainJob]:
 
 
 def put_shards(memory: Memory, bucket: Bucket, job: TrainJob, images: Bytes, labels: Bytes) -> None:
-    keys, steps = [], []
+    keys, steps, lengths = [], [], []
     for rows in shards.split_rows(len(images), job.workers):
         content = shards.shard_bytes(images[rows.start : rows.stop], labels[rows.start : rows.stop])
         key = shards.shard_key(content)
         if not bucket.exists(key):
             bucket.put(key, content)
         keys.append(key)
+        lengths.append(len(rows))
         batches = ceil(len(rows) / job.batch_size) * job.epochs
         steps.append(min(batches, job.max_steps) if job.max_steps else batches)
-    memory.update(shard_keys=tuple(keys), shard_steps=tuple(steps))
+    memory.update(shard_keys=tuple(keys), shard_steps=tuple(steps), shard_rows=tuple(lengths))
 
 
 def put_inputs(run: Run, memory: Memory, bucket: Bucket, inputs: dict[str, tuple[Bytes, Bytes]]) -> None:

@@ -100,8 +100,8 @@ class ServerProcess:
             staleness=job.staleness,
             gradients_per_update=job.gradients_per_update,
             optimiser=job.optimiser,
-            learning_rate=job.learning_rate,
-            momentum=job.momentum,
+            learning_rate=job.force if job.algorithm == "easgd" else job.learning_rate,
+            momentum=0.0 if job.algorithm == "easgd" else job.momentum,
             checkpoints=BucketCheckpoints(
                 endpoint=self.access.endpoint,
                 access_key=self.access.access_key,
