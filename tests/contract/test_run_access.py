@@ -24,6 +24,8 @@ from support.run_access import HOUR, MB, WAYS, Access, lab, servers_of
 
 from pipeline.backends.servers.embedded import EmbeddedServers
 from pipeline.settings import Servers
+from runner.bucket import Bucket
+from runner.errors import NoAnswerError, TransferError
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,22 @@ def test_the_labs_calls_for_objects(access: Open, tmp_path: Path) -> None:
     assert list(client.remove_objects(bucket, [DeleteObject("copy")])) == []
     assert names(client, bucket) == ["in/ein Wort.txt"]
     client.remove_object(bucket, "never there")
+
+
+def test_a_worker_without_a_server_uses_the_bucket_with_the_standard_library_alone(access: Open) -> None:
+    given = access()
+    bucket = Bucket(given.address, given.bucket, given.key.access_key, given.key.secret_key)
+    assert bucket.get("exchange/000001-0-1") is None
+    bucket.put("exchange/000001-0-1", b"part")
+    bucket.put("exchange/000001-merged-0", b"")
+    assert bucket.wait("exchange/000001-0-1", time.time() + 10) == b"part"
+    bucket.delete(["exchange/000001-0-1", "exchange/000001-merged-0", "exchange/never-there"])
+    assert names(given.client, given.bucket) == []
+    with pytest.raises(NoAnswerError, match="403"):
+        Bucket(given.address, given.bucket, given.key.access_key, "another secret").get("a")
+    with pytest.raises(TransferError, match="bucket is full"):
+        full = access(stored_bytes=10)
+        Bucket(full.address, full.bucket, full.key.access_key, full.key.secret_key).put("large", b"x" * 11)
 
 
 def test_a_missing_key_is_called_so(access: Open, tmp_path: Path) -> None:

@@ -6,9 +6,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load, load_file
+from support.bucket_server import bucket_over_http
 from support.training import Training, folder_over_http, until, write_shard
+
+from runner.training import main
 
 ROWS, UPDATES = 96, 24
 
@@ -114,6 +118,39 @@ def test_a_mode_without_a_barrier_learns_too(tmp_path: Path, store: str) -> None
         losses = [loss for _, _, loss in training.control.status()["losses"]]
         assert len(losses) == 2 * 6 * ROWS // 8
         assert sum(losses[-12:]) < 0.5 * sum(losses[:12])
+
+
+@pytest.mark.slow
+def test_elastic_averaging_by_the_server_is_that_through_the_store(
+    tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one worker, for whom asynchronous is no other than synchronous."""
+    easgd = {"algorithm": "easgd", "learning_rate": 0.05, "momentum": 0.5, "force": 0.3, "update_intv": 3}
+    one = {"shards": 1, "grants": [{"id": "0", "token": "token-0", "shard": 0}]}
+    with Training(tmp_path, store, mode="async", learning_rate=0.3, momentum=0.0, **one) as training:
+        assert training.result(training.start_worker(0, **easgd))["finished"]
+        training.control.finish()
+    monkeypatch.setenv("RUNNER_CODE", str(tmp_path / "code"))
+    with bucket_over_http() as bucket:
+        bucket.put("start", b"{}")
+        bucket.put("initial.safetensors", (tmp_path / "checkpoints" / "initial.safetensors").read_bytes())
+        asked = {
+            "batch_sz_train": 8,
+            "epoch_n": 2,
+            "dataset_url": f"{store}/shard-0.safetensors",
+            "device": "cpu",
+            "seed": 7,
+            "aggregation": "allreduce",
+            "endpoint": bucket.endpoint,
+            "bucket": "run",
+            "access_key": "key",
+            "secret_key": "secret",
+            "shard_rows": [ROWS],
+        }
+        assert main(asked | easgd)["finished"]
+        found = load(bucket.stored["final.safetensors"])
+    for name, centre in load_file(tmp_path / "checkpoints" / "final.safetensors").items():
+        np.testing.assert_allclose(centre, found[name], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.slow

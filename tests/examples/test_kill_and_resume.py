@@ -5,35 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
+from support.killing import WAIT_S, a_runner_of, execution, left_of, wait_for
 from support.runs import COURSE, EXAMPLES, pipeline, start, submit
 
 from pipeline.run import STAGE_NAMES
 
 SOURCE = EXAMPLES / "mnist_train"
-WAIT_S = 120
-
-
-def wait_for(condition: object, what: str) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        if condition():  # type: ignore[operator]
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"waited {WAIT_S} s for {what}")
-
-
-def execution(folder: Path) -> dict[str, object]:
-    try:
-        loaded: dict[str, object] = json.loads((folder / "private" / "execution.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return loaded
 
 
 def is_training(folder: Path) -> bool:
@@ -138,18 +119,6 @@ def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
     assert json.loads((folder / "result.json").read_text())["outcome"] == "passed"
 
 
-def a_runner_of(folder: Path) -> psutil.Process:
-    """A process of this run that has torch loaded, found below its supervisor by its size."""
-    supervisor = psutil.Process(json.loads((folder / "servers.json").read_text())["pid"])
-    found = []
-    for process in supervisor.children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            found.append((process.memory_info().rss, process.pid))
-    size, pid = max(found)
-    assert size > 100 * 2**20, "no worker runs"
-    return psutil.Process(pid)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_frees_everything_and_goes_on(number: signal.Signals, tmp_path: Path) -> None:
     folder = tmp_path / "run"
@@ -175,12 +144,6 @@ def test_cancel_stops_a_run_and_is_harmless_twice(tmp_path: Path) -> None:
     assert codes == [0, 0]
     assert coordinator.returncode == 130
     assert left_of(folder) == []
-
-
-def left_of(folder: Path) -> list[str]:
-    """Command lines of processes that still name the run's folder."""
-    lines = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
-    return [line for line in lines if str(folder) in line]
 
 
 def test_nine_stages_each_a_process_with_the_servers_killed_between(uninterrupted: bytes, tmp_path: Path) -> None:

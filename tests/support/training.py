@@ -30,7 +30,9 @@ def build_model():
         nn.Flatten(), nn.Linear(784, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 10)
     )
 """
-WORKER = "import json, sys; from runner.worker import main; print('RESULT', json.dumps(main(json.loads(sys.argv[1]))))"
+WORKER = (
+    "import json, sys; from runner.training import main; print('RESULT', json.dumps(main(json.loads(sys.argv[1]))))"
+)
 
 
 def write_shard(path: Path, rows: int, seed: int) -> None:

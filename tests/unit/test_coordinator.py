@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,19 @@ def test_each_worker_is_invoked_until_its_shard_is_done(memory: Memory, monkeypa
     assert status.version == 2 * STEPS
     assert [len(worker.activations) for worker in memory.state.workers] == [1, 3]
     assert all(worker.finished for worker in memory.state.workers)
+    assert script.lost == []
+
+
+def test_a_worker_that_handed_back_while_it_waited_for_others_has_not_failed(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often: the time of the whole job bounds it."""
+    waited = replace(record(), result={"code": 200, "handed_back": True})
+    script = Script({0: [(4, record()), *[(0, waited)] * 5, (6, record())], 1: [(STEPS, record())]})
+
+    train(memory, script, monkeypatch)
+
+    assert [len(worker.activations) for worker in memory.state.workers] == [7, 1]
     assert script.lost == []
 
 

@@ -107,3 +107,27 @@ def test_practice_takes_the_example_of_the_kind_whatever_assignment_is_named() -
     course = practice_course()
     assert name_of(chosen_assignment(course, None, read_submission(b'assignment = "week-3"'))) == "mnist-train"
     assert "`kind`" in name_of(chosen_assignment(course, None, read_submission(b'kind = "matrix"')))
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "what", "hint"),
+    [
+        ('aggregation = "allreduce"\nmode = "async"', "2", "no server", 'mode = "sync"'),
+        ('aggregation = "scatterreduce"\ngradients_per_update = 4', "2", "one part of each", "update_interval"),
+        ('algorithm = "model-averaging"', "1", "through the store", 'aggregation = "allreduce"'),
+        ('algorithm = "easgd"', "1", "asynchronous", 'mode = "async"'),
+        ('aggregation = "allreduce"\nalgorithm = "easgd"\noptimiser = "adam"', "3", "steps of SGD", '"sgd"'),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_with_what_would(
+    text: str, key: str, what: str, hint: str
+) -> None:
+    (found,) = faults(text, practice=True)
+    assert found.startswith(f"submission.toml:{key}: ")
+    assert what in found
+    assert hint in found
+
+
+def test_elastic_averaging_is_asynchronous_by_the_server_and_synchronous_through_the_store() -> None:
+    assert faults('algorithm = "easgd"\nmode = "async"', practice=True) == []
+    assert faults('algorithm = "easgd"\naggregation = "scatterreduce"', practice=True) == []
