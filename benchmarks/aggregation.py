@@ -58,7 +58,7 @@ def main() -> None:
         work(json.loads(sys.argv[2]))
         return
     asked = arguments()
-    console, load = Console(), os.getloadavg()
+    console, load = Console(width=None if sys.stdout.isatty() else 120), os.getloadavg()
     plan = [(size, way) for size in ROUNDS for way in WAYS] * asked.repeat
     random.Random(1).shuffle(plan)
     found: dict[str, list[dict[str, float]]] = {}
