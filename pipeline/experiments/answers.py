@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from pipeline.experiments.drawing import Series, limits, series_of
-from pipeline.experiments.grid import MEMORY, Setting, label_of, words_of, written
+from pipeline.experiments.grid import MEMORY, Setting, name_of, words_of, written
 from pipeline.experiments.record import Answer, Experiment, Point, Spread
 from pipeline.experiments.statistics import any_passed, overlapping, rest
 from pipeline.reporting.words import megabytes, seconds
@@ -25,7 +25,7 @@ def answers(experiment: Experiment) -> Iterator[Answer]:
     if experiment.fastest is None:
         yield Answer(question="What came of it?", answer=UNKNOWN)
         return
-    axis = label_of(experiment.axis) if experiment.axis else "setting"
+    axis = name_of(experiment.axis) if experiment.axis else "setting"
     many = experiment.axis in experiment.parallel
     best = f"How many {axis} are best?" if many else "Which setting is the fastest?"
     yield Answer(question=best, answer=fastest(experiment, experiment.fastest))
@@ -60,14 +60,14 @@ def point_at(experiment: Experiment, setting: Setting) -> Point:
 
 def fastest(experiment: Experiment, setting: Setting) -> str:
     best = point_at(experiment, setting).figures["seconds"]
-    text = f"The fastest was {named(experiment, setting)}: {ranged(best, seconds)}."
+    text = f"The fastest setting was {named(experiment, setting)}: {ranged(best, seconds)}."
     alike = overlapping(experiment, "seconds", setting)
     return f"{text} {alike_words(experiment, alike)}".rstrip()
 
 
 def alike_words(experiment: Experiment, alike: list[Point]) -> str:
-    if not alike:
-        return "No other setting came as near as its spread." if len(experiment.points) > 1 else ""
+    if not alike or any(one.compared == 1 for one in experiment.points):
+        return ""
     names = "; ".join(named(experiment, one.setting) for one in alike[:MOST_NAMED])
     more = f"; and {len(alike) - MOST_NAMED} more" if len(alike) > MOST_NAMED else ""
     return f"These runs do not tell it apart from {names}{more}: their times overlap."
@@ -91,11 +91,7 @@ def change_of_time(experiment: Experiment, series: Series) -> str:
 
 
 def time_at(experiment: Experiment, point: Point) -> str:
-    return f"{seconds(point.figures['seconds'].median)} at {at_axis(experiment, point)}"
-
-
-def at_axis(experiment: Experiment, point: Point) -> str:
-    return words_of(point.setting, [experiment.axis])
+    return f"{seconds(point.figures['seconds'].median)} with {words_of(point.setting, [experiment.axis])}"
 
 
 def speed_of(point: Point) -> str:
@@ -109,12 +105,12 @@ def speed_of(point: Point) -> str:
 def split(experiment: Experiment) -> str:
     known = [one for one in experiment.points if "communication_percent" in one.figures]
     if not known:
-        return "It was not measured for this kind of job."
+        return "It was not measured: nothing of this job went through the store."
     sources = {one.figures.split_source for one in experiment.runs} - {""}
     how = "as the functions' own code reports" if sources == {"reported"} else "measured from outside"
     shares = [(named(experiment, one.setting), one.figures["communication_percent"].median) for one in known]
     least, most = min(shares, key=lambda one: one[1]), max(shares, key=lambda one: one[1])
-    if len(shares) == 1 or least[1] == most[1]:
+    if f"{least[1]:.0f}" == f"{most[1]:.0f}":
         return f"Communication was {most[1]:.0f} % of the functions' time, {how}."
     return (
         f"Communication was between {least[1]:.0f} % of the functions' time ({least[0]}) and {most[1]:.0f} % "
@@ -160,7 +156,7 @@ def with_more_memory(experiment: Experiment, point: Point) -> str:
     where = words_of(rest(point.setting, MEMORY), [one for one in experiment.varied if one != MEMORY])
     change = 100 * (after.median / before.median - 1)
     return (
-        f"{f'At {where}, from' if len(experiment.varied) > 1 else 'From'} {written(values[0])} to "
+        f"{f'With {where}, from' if len(experiment.varied) > 1 else 'From'} {written(values[0])} to "
         f"{written(other.setting[MEMORY])} MB the time changed by {change:+.0f} %"
         f"{'' if apart else ', which is within the spread'}."
     )
@@ -179,8 +175,8 @@ def processors(experiment: Experiment) -> str:
     full = last.figures["host_cpu_percent"].median > 90
     ending = " A full machine is no faster with more functions." if full else ""
     return (
-        f"{text}they were {busy[id(first)]} busy at {named(experiment, first.setting)} and {busy[id(last)]} "
-        f"at {named(experiment, last.setting)}.{ending}"
+        f"{text}they were {busy[id(first)]} busy with {named(experiment, first.setting)} and {busy[id(last)]} "
+        f"with {named(experiment, last.setting)}.{ending}"
     )
 
 

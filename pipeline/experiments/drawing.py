@@ -67,6 +67,11 @@ def prepare_axis(axes: Axes, experiment: Experiment) -> None:
     axes.grid(axis="y")
 
 
+def from_zero(axes: Axes, room: float = 1.1) -> None:
+    """The vertical axis from 0 to a little above all that is drawn, so that no small change looks large."""
+    axes.set_ylim(0, max(axes.dataLim.y1, 1e-9) * room)
+
+
 def draw_line(axes: Axes, experiment: Experiment, figure: str) -> None:
     """Medians joined by a line, least and most as a bar through each, every run as a small dot."""
     for at, one in enumerate(series_of(experiment)[:MOST_SERIES]):
@@ -76,7 +81,7 @@ def draw_line(axes: Axes, experiment: Experiment, figure: str) -> None:
         dots = [(x, value) for x, point in known for value in values_of(experiment, point, figure)]
         axes.plot(*zip(*dots, strict=True), color=COLOURS[at], marker=".", markersize=3, linestyle="") if dots else None
     prepare_axis(axes, experiment)
-    axes.set_ylim(bottom=0)
+    from_zero(axes)
 
 
 def values_of(experiment: Experiment, point: Point, figure: str) -> list[float]:
@@ -112,7 +117,7 @@ def draw_speed_up(axes: Axes, experiment: Experiment) -> None:
     if experiment.axis in experiment.parallel:
         draw_ideal(axes, experiment)
     prepare_axis(axes, experiment)
-    axes.set_ylim(bottom=0)
+    from_zero(axes)
     axes.set_ylabel("speed-up")
 
 
@@ -183,9 +188,8 @@ def draw_trade(axes: Axes, experiment: Experiment) -> None:
             name_point(axes, experiment, point)
     axes.set_xlabel("completion time, s")
     axes.set_ylabel("GB-seconds")
-    axes.set_xlim(left=0)
-    axes.set_ylim(bottom=0)
-    axes.margins(x=0.15, y=0.15)
+    axes.set_xlim(0, max(axes.dataLim.x1, 1e-9) * 1.1)
+    from_zero(axes)
     axes.grid()
 
 
@@ -193,7 +197,6 @@ def name_point(axes: Axes, experiment: Experiment, point: Point) -> None:
     named = len(experiment.points) <= MOST_NAMED or point.setting in (experiment.fastest, experiment.cheapest)
     if not named:
         return
-    value = written(point.setting[experiment.axis])
-    text = f"{value} MB" if experiment.axis == "memory_mb" else f"{experiment.axis.replace('_', ' ')} {value}"
+    text = words_of(point.setting, [experiment.axis])
     where = (point.figures["seconds"].median, point.figures["gb_seconds"].median)
     axes.annotate(text, where, (6, 5), textcoords="offset points", fontsize=8, color=INK)

@@ -18,6 +18,7 @@ Setting: TypeAlias = "dict[str, Value]"
 MEMORY = "memory_mb"
 WORKERS = "workers"
 KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+COUNTED = re.compile(r"[a-z]+[^s_]s")
 MOST_RUNS = 2000
 
 
@@ -36,7 +37,8 @@ def axes_of(workers: str, memory: str, others: Sequence[str]) -> dict[str, tuple
         wrong = fault(key, values) or ("is named twice" if key in axes else "")
         if wrong:
             faults.append(Fault(where, wrong))
-        axes[key] = tuple(dict.fromkeys(values))
+        else:
+            axes[key] = tuple(dict.fromkeys(values))
     if faults:
         raise UsageError(
             "a grid that cannot be read", faults=faults, hint="such as --workers 1,2,4 --set batch_size=32,64"
@@ -92,19 +94,28 @@ def written(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def name_of(key: str) -> str:
+    return "memory limit" if key == MEMORY else key.replace("_", " ")
+
+
 def label_of(key: str) -> str:
-    """What a key is called on an axis: `memory_mb` is the memory limit."""
-    return "memory limit, MB" if key == MEMORY else key.replace("_", " ")
+    """What a key is called on an axis and above a column, with its unit."""
+    return f"{name_of(key)}, MB" if key == MEMORY else name_of(key)
 
 
 def words_of(setting: Setting, keys: Iterable[str] | None = None) -> str:
-    """`workers 4, 256 MB`; only these keys, where they are named."""
+    """`4 workers, 256 MB, batch size 64`; only these keys, where they are named."""
     wanted = list(setting) if keys is None else [key for key in keys if key in setting]
-    parts = [
-        f"{written(setting[key])} MB" if key == MEMORY else f"{key.replace('_', ' ')} {written(setting[key])}"
-        for key in wanted
-    ]
-    return ", ".join(parts) or "as the submission sets it"
+    return ", ".join(said(key, setting[key]) for key in wanted) or "as the submission sets it"
+
+
+def said(key: str, value: Value) -> str:
+    """One value of a key: what is counted in words of the plural, such as workers, has its number first."""
+    if key == MEMORY:
+        return f"{written(value)} MB"
+    if type(value) is int and COUNTED.fullmatch(key):
+        return f"{value} {key.removesuffix('s') if value == 1 else key}"
+    return f"{name_of(key)} {written(value)}"
 
 
 def folder_of(number: int, setting: Setting) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from pipeline.experiments import drawing
 from pipeline.experiments.grid import label_of, words_of
 from pipeline.experiments.record import Experiment
-from pipeline.reporting.palette import BASELINE, INK, SETTINGS
+from pipeline.reporting.palette import BASELINE, INK, MUTED, SETTINGS
 from pipeline.reporting.plots import NO_METADATA, without_styles
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def several(experiment: Experiment) -> bool:
 def draw_memory(axes: Axes, experiment: Experiment) -> None:
     drawing.draw_line(axes, experiment, "peak_memory_mb")
     drawing.draw_limits(axes, experiment)
+    drawing.from_zero(axes)
     axes.set_ylabel("MB")
 
 
@@ -148,7 +149,8 @@ def drawn(plotted: Plotted, experiment: Experiment) -> Plot:
     height = plotted.height(experiment)
     figure, axes = sheet(height)
     plotted.draw(axes, experiment)
-    axes.set_title(title_of(plotted, experiment), loc="left", pad=10)
+    axes.set_title(plotted.title, loc="left", pad=22)
+    axes.annotate(below_title(experiment), (0, 1), (0, 9), "axes fraction", "offset points", color=MUTED, fontsize=8.5)
     if axes.get_legend_handles_labels()[1]:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16 * HEIGHT / height), ncols=3)
     return Plot(
@@ -163,9 +165,10 @@ def drawn(plotted: Plotted, experiment: Experiment) -> Plot:
     )
 
 
-def title_of(plotted: Plotted, experiment: Experiment) -> str:
+def below_title(experiment: Experiment) -> str:
+    """What is alike in all of its points: the assignment, and settings that were not varied."""
     fixed = words_of(experiment.fixed) if experiment.fixed else ""
-    return "\n".join([plotted.title, ", ".join(filter(None, [experiment.assignment, fixed]))])
+    return ", ".join(filter(None, [experiment.assignment, fixed]))
 
 
 def sheet(height: float) -> tuple[Figure, Axes]:
