@@ -194,7 +194,8 @@ def draw_trade(axes: Axes, experiment: Experiment) -> None:
 
 
 def name_point(axes: Axes, experiment: Experiment, point: Point) -> None:
-    named = len(experiment.points) <= MOST_NAMED or point.setting in (experiment.fastest, experiment.cheapest)
+    few = len(experiment.points) <= MOST_NAMED and len(series_of(experiment)) == 1
+    named = few or point.setting in (experiment.fastest, experiment.cheapest)
     if not named:
         return
     text = words_of(point.setting, [experiment.axis])

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.errors import Outcome, UsageError
 from pipeline.experiments.grid import Value
-from pipeline.files import write_json
+from pipeline.files import write_text
 from pipeline.result import Count, Number
 from pipeline.settings import Isolation, Sandbox
 
@@ -169,7 +169,8 @@ class Experiment(Part):
 
 
 def save(folder: Path, experiment: Experiment) -> None:
-    write_json(folder / FILE, experiment.model_dump(mode="json"))
+    """Keys of a setting stay in the order in which they were asked for."""
+    write_text(folder / FILE, experiment.model_dump_json(indent=2) + "\n")
 
 
 def load(folder: Path) -> Experiment | None:

@@ -37,11 +37,16 @@ def times(value: float | None) -> str:
 
 
 def ranged(spread: Spread | None, form: Formatter) -> str:
-    """`12.3 s (11.9 s – 12.8 s)`; the median alone where all runs say the same."""
+    """`12.3 (11.9–12.8) s`; the median alone where all runs say the same."""
     if spread is None:
         return ABSENT
     middle, least, most = form(spread.median), form(spread.least), form(spread.most)
-    return middle if least == most == middle else f"{middle} ({least} – {most})"
+    if least == most == middle:
+        return middle
+    parts = [one.rpartition(" ") for one in (middle, least, most)]
+    if len({unit for _, space, unit in parts if space}) == 1 and all(space for _, space, _ in parts):
+        return f"{parts[0][0]} ({parts[1][0]}–{parts[2][0]}) {parts[0][2]}"
+    return f"{middle} ({least} – {most})"
 
 
 def tables(experiment: Experiment) -> list[Table]:
