@@ -33,6 +33,7 @@ docs: setup
 	@mkdir -p build
 	@.venv/bin/python -m pipeline.cli.reference > build/page && mv build/page docs/command-line.md
 	@.venv/bin/python -m pipeline.cli.reference result-schema > build/page && mv build/page docs/result.schema.json
+	@.venv/bin/python -m pipeline.cli.reference experiment-schema > build/page && mv build/page docs/experiment.schema.json
 
 lock: setup
 	@echo 'torch; python_version < "3"' | .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev \

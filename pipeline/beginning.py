@@ -6,20 +6,24 @@ import hashlib
 import json
 from datetime import UTC, datetime
 
+from pydantic import ValidationError
+
 from pipeline.course import load_course
 from pipeline.embedded import elsewhere
 from pipeline.embedded.sandbox.probe import probe
-from pipeline.errors import InfrastructureError
+from pipeline.errors import InfrastructureError, UsageError
 from pipeline.run import Record, Request, new_run_id
-from pipeline.settings import Course, Isolation, Sandbox
+from pipeline.settings import Course, Isolation, Limits, Sandbox
 
 
 def new_record(request: Request, run_id: str | None = None) -> Record:
     """The record of a new run. Raises CourseError with every fault of the course's settings, UsageError for no file.
 
+    UsageError too where a memory limit is asked for and a course sets it.
+
     `run_id` is that of a submission, which every build of it has; none: one is made.
     """
-    course = load_course(request.course_file).course
+    course = with_memory(load_course(request.course_file).course, request.memory_mb)
     sandbox = sandbox_of(request, course)
     isolation, unenforced = isolation_of(course, sandbox)
     return Record(
@@ -31,6 +35,22 @@ def new_record(request: Request, run_id: str | None = None) -> Record:
         isolation=isolation,
         unenforced=unenforced,
     )
+
+
+def with_memory(course: Course, memory_mb: int | None) -> Course:
+    """Practice with another memory limit for each function; None changes nothing."""
+    if memory_mb is None:
+        return course
+    if not course.practice:
+        raise UsageError("the memory limit is set by the course", hint="--memory is for practice, without --course")
+    try:
+        limited = tuple(
+            one.model_copy(update={"limits": Limits.model_validate(one.limits.model_dump() | {"memory_mb": memory_mb})})
+            for one in course.assignments
+        )
+    except ValidationError:
+        raise UsageError(f"no function has {memory_mb} MB of memory", hint="from 128 to 8192 MB") from None
+    return course.model_copy(update={"assignments": limited})
 
 
 def sandbox_of(request: Request, course: Course) -> Sandbox:

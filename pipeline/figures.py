@@ -140,6 +140,10 @@ class Figures(Figure):
     workers: tuple[WorkerFigures, ...] = ()
     intervals: tuple[Interval, ...] = ()
     seconds: Number = Field(default=None, description="of the job, by the coordinator's clock")
+    store_s: Number = Field(default=None, description="in which requests of its functions to the store were under way")
+    store_requests: Count = None
+    store_bytes_sent: Count = Field(default=None, description="by the functions")
+    store_bytes_received: Count = Field(default=None, description="by the functions")
     updates: Count = None
     host_cpu_percent: Number = None
     torch: str = Field(default="", description="version and build, `2.13.0+cpu`")
@@ -171,6 +175,16 @@ class Figures(Figure):
         peaks = [None if "peak_memory_mb" in one.reported else one.peak_memory_mb for one in ran]
         known = [peak for peak in peaks if peak is not None]
         return max(known) if known and len(known) == len(peaks) else None
+
+
+def ran(figures: Figures, row: str) -> tuple[Interval, ...]:
+    """The activations of one worker or function of the job; those of predictions are the course's and have no row."""
+    return tuple(one for one in figures.intervals if one.row == row)
+
+
+def running_s(intervals: Sequence[Interval]) -> float | None:
+    """Seconds that they ran together, cold starts and queue left out; those that overlap add up. None for none."""
+    return total([max(0.0, one.end - one.start) for one in intervals])
 
 
 def total(values: Sequence[float | None]) -> float | None:

@@ -22,14 +22,12 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, hint: str = "wait for it, or stop it with `pipeline cancel`") -> Iterator[None]:
     """Holds the lock of a run's folder. Raises UsageError where another process holds it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("a+") as file:
         if not taken(file):
-            raise UsageError(
-                f"another process works on {path.parent.parent}", hint="wait for it, or stop it with `pipeline cancel`"
-            )
+            raise UsageError(f"another process works on {path.parent.parent}", hint=hint)
         write_holder(file, os.getpid())
         try:
             yield

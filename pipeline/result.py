@@ -68,6 +68,14 @@ class Metrics(Sourced):
     bytes_sent: Count = None
     bytes_received: Count = None
     peak_memory_mb: Number = None
+    functions_s: Number = Field(default=None, description="that all activations of the job's functions ran, together")
+    cold_start_s: Number = Field(default=None, description="of all their cold starts, together")
+    queued_s: Number = Field(default=None, description="that they waited in OpenWhisk's queue, together")
+    store_s: Number = Field(default=None, description="in which their requests to the store were under way, together")
+    store_requests: Count = None
+    store_bytes_sent: Count = None
+    store_bytes_received: Count = None
+    gb_seconds: Number = Field(default=None, description="memory limit in GB of 1024 MB, times run and cold start")
     measures: dict[str, Number] = Field(default_factory=dict, description="of this kind of job; all measured")
     late_days: int = Field(default=0, description="started days after the deadline")
 
@@ -89,6 +97,9 @@ class WorkerResult(Sourced):
     block_written: Count = None
     peak_memory_mb: Number = None
     processes: Count = None
+    running_s: Number = None
+    cold_start_s: Number = None
+    queued_s: Number = None
 
 
 class StageResult(Part):
@@ -131,6 +142,7 @@ class Result(Part):
     workers: tuple[WorkerResult, ...]
     host: Host
     image: ImageResult | None
+    memory_mb: Count = Field(default=None, description="the memory limit of each function, as the assignment sets it")
     settings_sha256: str
     sandbox: Sandbox
     isolation: Isolation | None

@@ -55,6 +55,7 @@ class Request(Recorded):
     assignment: str | None = None
     sandbox: Sandbox = Sandbox.AUTO
     overrides: tuple[tuple[str, str], ...] = ()
+    memory_mb: int | None = Field(default=None, description="practice: the memory limit; none: the assignment's")
     attempt: int = 1
     arrived: datetime = Field(default_factory=lambda: datetime.now(UTC))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.backends import Backends
 from pipeline.backends.functions import Activation
+from pipeline.backends.servers import Traffic
 from pipeline.calling.remembered import CallState, Executing
 from pipeline.collected import keep_logs, keep_record
 from pipeline.embedded.contract import Usage
@@ -77,10 +79,11 @@ def begin(records: Sequence[Activation]) -> float:
 
 
 def interval(record: Activation, row: str) -> Interval:
+    """An activation on the clock. A record's start is that of its cold start, where it had one."""
     return Interval(
         activation=record.id,
         row=row,
-        start=record.start,
+        start=min(record.end, record.start + (record.init_s or 0.0)),
         end=record.end,
         init_s=record.init_s,
         wait_s=record.wait_s,
@@ -95,6 +98,18 @@ def function_figures(number: int, call: CallState, usage: Mapping[str, Usage]) -
     )
     used = [usage[one] for one in call.activations if one in usage]
     return figures.model_copy(update=used_in_all(used)) if used else figures
+
+
+def stored(traffic: Traffic | None) -> dict[str, Any]:
+    """What figures say of requests to the store, measured by the forwarder; nothing where there is none."""
+    if traffic is None:
+        return {}
+    return {
+        "store_s": round(traffic.seconds, 3),
+        "store_requests": traffic.requests,
+        "store_bytes_sent": traffic.bytes_sent,
+        "store_bytes_received": traffic.bytes_received,
+    }
 
 
 def used_in_all(used: Sequence[Usage]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from pipeline.cli import (
     course,
     data,
     doctor,
+    experiment,
     grades,
     jenkins,
     parameter_server,
@@ -57,6 +58,7 @@ def options(
 
 
 app.command("run", short_help="take a submission to its report")(runs.run)
+app.command("experiment", short_help="run a grid of settings, and compare")(experiment.experiment)
 app.command("init", short_help="write a starter repository")(starter.init)
 app.command("check", short_help="name every fault of a submission")(runs.check)
 app.command("render", short_help="print what would be built")(runs.render)

@@ -1,6 +1,7 @@
 """docs/command-line.md, made from the commands themselves: `python -m pipeline.cli.reference` prints it.
 
-With the argument `result-schema` it prints docs/result.schema.json, made from the classes of `result.json`.
+With the argument `result-schema` it prints docs/result.schema.json, made from the classes of `result.json`; with
+`experiment-schema` docs/experiment.schema.json.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import typer
 
 from pipeline.cli.app import app
 from pipeline.cli.output import write
+from pipeline.experiments.record import schema_text as experiment_schema_text
 from pipeline.result import schema_text
 
 HEAD = """\
@@ -66,4 +68,5 @@ def plain(value: object) -> str:
 
 
 if __name__ == "__main__":
-    write(schema_text() if sys.argv[1:] == ["result-schema"] else text())
+    made = {"result-schema": schema_text, "experiment-schema": experiment_schema_text}
+    write(made.get(sys.argv[1] if len(sys.argv) > 1 else "", text)())

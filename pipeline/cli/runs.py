@@ -33,6 +33,12 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="one setting of the submission, within what the assignment opens", metavar="KEY=VALUE"),
 ]
+Memory = Annotated[
+    int | None,
+    typer.Option(
+        help="practice only: the memory limit of each function", metavar="MB", show_default="the assignment's"
+    ),
+]
 RunId = Annotated[
     str | None, typer.Option("--id", help="id of the run, the same each time that it is begun", metavar="ID")
 ]
@@ -57,6 +63,7 @@ def run(
     arrived: Arrived = None,
     attempt: Attempt = 1,
     settings: Settings = None,
+    memory: Memory = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -65,6 +72,7 @@ def run(
     With --id, which needs --out, it goes on with a run of this id that DIR holds already: a submission counts once.
     """
     request = request_of(source, ref, student, course, assignment, sandbox, settings)
+    request = request.model_copy(update={"memory_mb": memory})
     the_run = begun(submitted(request, arrived, attempt), out, run_id)
     finish(the_run, "resume", as_json=as_json, verbose=verbose)
 

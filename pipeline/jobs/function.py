@@ -185,5 +185,5 @@ def judge(case: Case, state: Executing, home: Home, predicates: Predicates) -> J
     record = home.records.get(state.calls[case.name].activations[-1])
     if record is None:
         raise InfrastructureError(f"the record of case {case.name} is gone", hint="start the run anew")
-    seconds = record.wait_s + (record.init_s or 0.0) + record.end - record.start
+    seconds = record.wait_s + record.end - record.start  # a cold start is part of it
     return Judged(case, verdict(case, record, predicates), seconds)

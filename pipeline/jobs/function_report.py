@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.backends import Backends
 from pipeline.backends.servers import Traffic
-from pipeline.calling.collecting import Home
+from pipeline.calling.collecting import Home, stored
 from pipeline.calling.remembered import Executing
 from pipeline.calling.traffic import traffic_table
 from pipeline.figures import Figures, KeyFigure, Listed
@@ -45,6 +45,7 @@ def figures_of(run: Run, backends: Backends, state: Executing, home: Home, judge
         workers=home.functions,
         intervals=home.intervals,
         seconds=seconds_in_all,
+        **stored(traffic),
         host_cpu_percent=state.host_cpu_percent,
         notes=home.notes,
     )

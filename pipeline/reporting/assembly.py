@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pipeline.errors import Outcome
-from pipeline.figures import Figures, WorkerFigures, total
+from pipeline.figures import Figures, Interval, WorkerFigures, ran, running_s, total
 from pipeline.grading import Grade, not_graded
 from pipeline.reporting.text import shown
 from pipeline.result import (
@@ -25,6 +25,8 @@ from pipeline.settings import Assignment, Isolation, Sandbox, late_days
 NAMES = {"worker", "name"}
 SUMS = ("compute_s", "communication_s", "wait_s", "cpu_s")
 COUNTS = ("steps", "bytes_sent", "bytes_received")
+STORE = ("store_s", "store_requests", "store_bytes_sent", "store_bytes_received")
+MB_OF_A_GB = 1024
 
 
 def assignment_of(record: Record) -> Assignment | None:
@@ -55,11 +57,12 @@ def assemble(record: Record, figures: Figures, grade: Grade | None, report: Stag
         max_points=sum(check.points for check in assignment.graded) if assignment else None,
         headline=shown(figures.headline, 200),
         checks=tuple(bounded(check) for check in check_results(record, assignment, outcome, grade)),
-        metrics=metrics(figures, days_late(record, assignment)),
+        metrics=metrics(figures, days_late(record, assignment), memory_limit(assignment)),
         stages=tuple(stage_result(one) for one in (*record.stages[:-1], report)),
-        workers=tuple(worker_result(one) for one in figures.workers),
+        workers=tuple(worker_result(one, figures) for one in figures.workers),
         host=Host(cpu_percent=figures.host_cpu_percent),
         image=image_result(record.image) if record.image else None,
+        memory_mb=memory_limit(assignment),
         settings_sha256=record.settings_sha256,
         sandbox=sandbox_used(record),
         isolation=record.isolation,
@@ -127,9 +130,26 @@ def sandbox_used(record: Record) -> Sandbox:
     return Sandbox.DOCKER if record.isolation is Isolation.CONTAINER else Sandbox.PROCESS
 
 
-def worker_result(worker: WorkerFigures) -> WorkerResult:
-    values = worker.model_dump(exclude={"reported", "state"})
+def memory_limit(assignment: Assignment | None) -> int | None:
+    return assignment.limits.memory_mb if assignment else None
+
+
+def worker_result(worker: WorkerFigures, figures: Figures) -> WorkerResult:
+    values = worker.model_dump(exclude={"reported", "state"}) | on_the_clock(ran(figures, worker.label))
     return WorkerResult(**values, **sources(values, worker.reported))
+
+
+def on_the_clock(intervals: Sequence[Interval]) -> dict[str, float | None]:
+    """What OpenWhisk's records say of activations, in seconds."""
+    return {
+        "running_s": rounded(running_s(intervals)),
+        "cold_start_s": rounded(total([one.init_s or 0.0 for one in intervals])),
+        "queued_s": rounded(total([one.wait_s for one in intervals])),
+    }
+
+
+def rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
 
 
 def sources(values: dict[str, Any], reported: Iterable[str]) -> dict[str, Any]:
@@ -141,7 +161,23 @@ def sources(values: dict[str, Any], reported: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def metrics(figures: Figures, days: int) -> Metrics:
+def billed(figures: Figures, memory_mb: int | None) -> dict[str, float | None]:
+    """The job's functions on the clock, and their GB-seconds: memory limit times run and cold start, not rounded up."""
+    own = tuple(one for worker in figures.workers for one in ran(figures, worker.label))
+    clock = on_the_clock(own)
+    functions_s, cold_start_s = clock["running_s"], clock["cold_start_s"]
+    cost = None
+    if functions_s is not None and memory_mb is not None:
+        cost = memory_mb / MB_OF_A_GB * (functions_s + (cold_start_s or 0.0))
+    return {
+        "functions_s": functions_s,
+        "cold_start_s": cold_start_s,
+        "queued_s": clock["queued_s"],
+        "gb_seconds": rounded(cost),
+    }
+
+
+def metrics(figures: Figures, days: int, memory_mb: int | None = None) -> Metrics:
     workers = figures.workers
     values: dict[str, Any] = {
         "accuracy": figures.accuracy,
@@ -151,6 +187,8 @@ def metrics(figures: Figures, days: int) -> Metrics:
         "seconds": figures.seconds,
         "updates": figures.updates,
         "peak_memory_mb": figures.peak_memory_mb,
+        **{name: getattr(figures, name) for name in STORE},
+        **billed(figures, memory_mb),
     }
     for name in SUMS:
         values[name] = total([getattr(worker, name) for worker in workers])

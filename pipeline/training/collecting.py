@@ -9,7 +9,7 @@ import torch
 
 from pipeline.backends import Backends
 from pipeline.backends.functions import Functions
-from pipeline.calling.collecting import interval, used_in_all
+from pipeline.calling.collecting import interval, stored, used_in_all
 from pipeline.calling.traffic import traffic_table
 from pipeline.collected import keep_logs, keep_record
 from pipeline.embedded.contract import Usage
@@ -62,6 +62,7 @@ def collect_training(run: Run, backends: Backends, log: StageLog) -> None:
             workers=tuple(worker_figures(one, status, usage, through_store) for one in state.workers),
             intervals=tuple(intervals),
             seconds=round(state.training_s, 3) if state.trained else None,
+            **stored(backends.servers.traffic("train")),
             updates=status.version if status else None,
             host_cpu_percent=state.host_cpu_percent,
             torch=torch.__version__,

@@ -13,6 +13,7 @@ import typer
 
 from pipeline.cli import reference
 from pipeline.cli.app import app
+from pipeline.experiments.record import schema_text as experiment_schema_text
 from pipeline.kinds import TRAITS
 from pipeline.result import schema_text
 
@@ -97,7 +98,13 @@ def test_the_settings_of_every_kind_are_explained(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "made"), [("command-line.md", reference.text), ("result.schema.json", schema_text)], ids=["cli", "schema"]
+    ("page", "made"),
+    [
+        ("command-line.md", reference.text),
+        ("result.schema.json", schema_text),
+        ("experiment.schema.json", experiment_schema_text),
+    ],
+    ids=["cli", "schema", "experiment"],
 )
 def test_made_pages_are_as_they_would_be_made_now(page: str, made: Any) -> None:
     assert (ROOT / "docs" / page).read_text() == made(), "write it anew with: make docs"

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LAYERS = ("pipeline.cli", "pipeline.flow", "pipeline.stages", "pipeline.jobs", "pipeline.training")
+LAYERS = (
+    "pipeline.cli",
+    "pipeline.experiments",
+    "pipeline.flow",
+    "pipeline.stages",
+    "pipeline.jobs",
+    "pipeline.training",
+)
 CHOOSER = "pipeline.backends.choose"
 ONE_FOR_ALL = {"store", "functions"}  # decisions 1 and 14: one protocol each, nothing to choose
 RUNNER_MAY_USE = {"numpy", "torch", "runner"}

@@ -1,0 +1,1 @@
+"""Experiments: a grid of settings, each run several times, and what that says of the job."""
