@@ -127,7 +127,7 @@ MATRIX_MULTIPLY = Assignment(
     name="matrix-multiply",
     title="Multiply two matrices block by block",
     job=MatrixJob(),
-    data=MatrixData(rows=1024, inner=1024, columns=1024),
+    data=MatrixData(rows=1024, columns=1024),
     checks=(
         Check(name="correct", measure="correct", at_least=1.0, points=70),
         Check(name="error", measure="error", at_most=1e-4, points=10),

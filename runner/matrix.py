@@ -1,4 +1,4 @@
-"""One function of a blocked computation: the student's `worker` gets a task and blocks, and gives a block of the answer.
+"""One function of a blocked computation: the student's `worker` gets a task and blocks, and gives one of the answer.
 
 Blocks come from and go to the store by signed URL, each in the safetensors format as the one array `block`. Shortly
 before the activation's deadline the function hands back; what it has stored is done.

@@ -1,4 +1,4 @@
-"""The kind `matrix`: blocks of operands go into the run's bucket, functions compute those of the answer, which is judged.
+"""The kind `matrix`: blocks of operands go into the run's bucket, functions compute those of the answer.
 
 A worker is a share of the answer's blocks and one function at a time. What is left of a share is told by the store
 alone: a function that hands back before its time is up, or is lost, leaves the rest to the next one of its worker.
@@ -65,6 +65,9 @@ class Work:
         """Of each worker's share the tasks whose result is not in the store."""
         stored = set(self.bucket.keys(RESULTS))
         return [tuple(one for one in share if result_key(one) not in stored) for share in self.shares]
+
+    def call(self, name: str, worker: int) -> Call:
+        return Call(name, self.action.name, lambda: self.parameters(worker), worker_name(worker))
 
     def parameters(self, worker: int) -> dict[str, Any]:
         """What the worker's next function has to do, with fresh URLs."""
@@ -158,10 +161,7 @@ def compute(work: Work, calls: Calls) -> None:
             return
         wanted = {call_name(calls.book.state, number): number for number in going}
         try:
-            ended = calls.run(
-                Call(name, work.action.name, lambda number=number: work.parameters(number), worker_name(number))
-                for name, number in wanted.items()
-            )
+            ended = calls.run(work.call(name, number) for name, number in wanted.items())
         except InfrastructureError:
             refuse_greed(work)
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from pipeline.reporting.words import count, megabytes, percent, seconds, size
 from pipeline.run import Run
 
 MOST_NAMED = 3
+MOST_SECONDS = 1e6
 REPORTED = ("compute_s", "communication_s")
 PICTURE = "blocks.svg"
 
@@ -41,16 +41,12 @@ def figures_of(run: Run, traffic: Traffic, state: Executing, home: Home, work: D
     unlike = next((one for one in judged if one.error is None), None)
     write_bytes(run.plots / PICTURE, drawn(judged, shares))
     moved = traffic.bytes_received + traffic.bytes_sent
-    short = (
-        work.data.in_words(),
-        f"{len(judged)} blocks of {work.job.block_size}",
-        in_short(right, len(judged), error),
-    )
+    blocks = f"{len(judged)} blocks of {work.job.block_size}"
     return Figures(
         measures={"correct": right / len(judged), "error": error, "moved_mb": moved / 1e6},
-        details={"correct": words_of(judged)},
+        details={"correct": words_of(judged)} | error_in_words(judged),
         missing={"error": f"{unlike.place} {unlike.words}"} if unlike else {},
-        headline=", ".join(short),
+        headline=f"{work.data.in_words()}, {blocks}, {in_short(right, len(judged), error)}",
         key_figures=key_figures(right, len(judged), error, state, home, traffic),
         listed=(
             share_table(home.functions, shares, judged),
@@ -70,6 +66,14 @@ def largest_error(judged: Sequence[Judged]) -> float | None:
     """None where a block has none: it is missing, or is no array of numbers."""
     errors = [one.error for one in judged if one.error is not None]
     return max(errors) if len(errors) == len(judged) else None
+
+
+def error_in_words(judged: Sequence[Judged]) -> dict[str, str]:
+    """In which block it is, where there is one."""
+    if largest_error(judged) is None:
+        return {}
+    worst = max(judged, key=lambda one: one.error or 0.0)
+    return {"error": f"largest error is {worst.error:.1e} of the largest value of its block, in {worst.place}"}
 
 
 def in_short(right: int, blocks: int, error: float | None) -> str:
@@ -183,5 +187,6 @@ def with_reported(function: WorkerFigures, home: Home) -> WorkerFigures:
 def seconds_in(result: object, name: str) -> float:
     """What a student's process has answered: a number that can be one of seconds, or 0."""
     value = result.get(name) if isinstance(result, dict) else None
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return min(float(value), 1e6) if usable and value > 0 else 0.0
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < MOST_SECONDS:
+        return 0.0
+    return float(value)

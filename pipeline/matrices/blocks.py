@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from pipeline.errors import SubmissionError
@@ -64,7 +65,7 @@ class Task:
         own: dict[str, Any] = {"row": self.row, "column": self.column, "shape": list(self.shape)}
         if data.operation == "multiply":
             return own | {"inner": len(self.reads) // 2}
-        return own | {"pool": data.pool}
+        return own | {"pool": data.pooled}
 
 
 def cut(length: int, size: int) -> list[Span]:
@@ -78,19 +79,18 @@ def tasks_of(data: MatrixData, block_size: int) -> tuple[Task, ...]:
     rows, columns = (cut(length, block_size) for length in data.answer)
     refuse_small(data, block_size, len(rows) * len(columns))
     if data.operation == "multiply":
-        inner = cut(data.inner, block_size)
-        left = {(i, k): Block("a", i, k, *spans) for i, k, *spans in grid(rows, inner)}
-        right = {(k, j): Block("b", k, j, *spans) for k, j, *spans in grid(inner, columns)}
+        inner = cut(data.summed, block_size)
+        left = {(i, k): Block("a", i, k, down, across) for i, k, down, across in grid(rows, inner)}
+        right = {(k, j): Block("b", k, j, down, across) for k, j, down, across in grid(inner, columns)}
         summands = range(len(inner))
         return tuple(
-            Task(i, j, *spans, (*(left[i, k] for k in summands), *(right[k, j] for k in summands)))
-            for i, j, *spans in grid(rows, columns)
+            Task(i, j, down, across, (*(left[i, k] for k in summands), *(right[k, j] for k in summands)))
+            for i, j, down, across in grid(rows, columns)
         )
-    whole = Span(0, data.kernel)
-    kernel = (Block("kernel", 0, 0, whole, whole),) if data.operation == "convolve" else ()
+    kernel = (Block("kernel", 0, 0, Span(0, data.kernel), Span(0, data.kernel)),) if data.kernel else ()
     return tuple(
-        Task(i, j, *spans, (Block("image", i, j, *(needed(data, span) for span in spans)), *kernel))
-        for i, j, *spans in grid(rows, columns)
+        Task(i, j, down, across, (Block("image", i, j, needed(data, down), needed(data, across)), *kernel))
+        for i, j, down, across in grid(rows, columns)
     )
 
 
@@ -100,11 +100,11 @@ def grid(rows: Sequence[Span], columns: Sequence[Span]) -> Iterable[tuple[int, i
 
 def needed(data: MatrixData, span: Span) -> Span:
     """The rows or columns of an image from which those of the answer come: more by what lies around."""
-    return Span(span.start * data.pool, span.stop * data.pool + data.around)
+    return Span(span.start * data.pooled, span.stop * data.pooled + data.around)
 
 
 def refuse_small(data: MatrixData, block_size: int, tasks: int) -> None:
-    objects = 2 * len(cut(data.inner, block_size)) + 1 if data.operation == "multiply" else 3
+    objects = 2 * len(cut(data.summed, block_size)) + 1 if data.operation == "multiply" else 3
     if tasks > MOST_TASKS or objects > MOST_OBJECTS:
         raise SubmissionError(
             f"block_size {block_size} cuts {data.in_words()} into {tasks:,} blocks that read {objects - 1:,} each; "
@@ -117,7 +117,7 @@ def shares(tasks: Sequence[Task], workers: int) -> tuple[tuple[Task, ...], ...]:
     """Runs of neighbouring tasks, one for each worker, which differ by one at the most; none is empty."""
     count = min(workers, len(tasks))
     ends = [len(tasks) * number // count for number in range(count + 1)]
-    return tuple(tuple(tasks[start:stop]) for start, stop in zip(ends, ends[1:], strict=False))
+    return tuple(tuple(tasks[start:stop]) for start, stop in pairwise(ends))
 
 
 def at_once(tasks: Sequence[Task], most: int = MOST_OBJECTS) -> tuple[Task, ...]:

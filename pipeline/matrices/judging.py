@@ -43,8 +43,8 @@ def judge(bucket: Bucket, key: str, task: Task, data: MatrixData, operands: Oper
     """The largest error of a block, relative to the largest value that it should have."""
     try:
         found = read_block(bucket, key, task)
-    except BlockError as error:
-        return Judged(task, False, None, str(error))
+    except BlockError as fault:
+        return Judged(task, False, None, str(fault))
     expected = right_block(task, data, operands)
     largest = float(np.abs(expected).max()) or 1.0
     error = float(np.abs(found - expected).max()) / largest
@@ -84,7 +84,7 @@ def right_block(task: Task, data: MatrixData, operands: Operands) -> Right:
         return product(task, operands)
     parts = {one.operand: operands.part(one.operand, one.rows, one.columns).astype(np.float64) for one in task.reads}
     image = parts["image"]
-    return pooled(convolved(image, parts["kernel"]) if "kernel" in parts else image, data.pool)
+    return pooled(convolved(image, parts["kernel"]) if "kernel" in parts else image, data.pooled)
 
 
 def product(task: Task, operands: Operands) -> Right:

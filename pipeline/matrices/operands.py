@@ -50,7 +50,7 @@ class Operands:
     def tile(self, operand: str, row: int, column: int) -> Matrix:
         drawn = numbers(self.secret, f"matrix {operand} {row} {column}", TILE * TILE, "<u2")
         steps = (drawn % np.uint16(2 * STEPS)).astype(np.float32).reshape(TILE, TILE)
-        values: Matrix = steps / STEPS - 1
+        values: Matrix = steps / np.float32(STEPS) - np.float32(1)
         return values
 
 

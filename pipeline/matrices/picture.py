@@ -30,7 +30,8 @@ def drawn(judged: Sequence[Judged], shares: Sequence[Sequence[Task]]) -> bytes:
     )
     for one in judged:
         cell(root, one, worker[one.task.name], (one.task.column * side, one.task.row * side), side)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
 
 
 def cell(root: ElementTree.Element, judged: Judged, worker: int, corner: tuple[float, float], side: float) -> None:
@@ -45,7 +46,7 @@ def cell(root: ElementTree.Element, judged: Judged, worker: int, corner: tuple[f
         add(root, "text", **place, **text).text = str(worker + 1)
     if not judged.right:
         ends = (left + gap, top + gap, left + side - gap, top + side - gap)
-        stroke = {"stroke": CROSS, "stroke-width": max(0.6, side * 0.07)}
+        stroke: dict[str, float | str] = {"stroke": CROSS, "stroke-width": max(0.6, side * 0.07)}
         add(root, "line", x1=ends[0], y1=ends[1], x2=ends[2], y2=ends[3], **stroke)
         add(root, "line", x1=ends[0], y1=ends[3], x2=ends[2], y2=ends[1], **stroke)
 
