@@ -14,7 +14,7 @@ from pipeline.jobs.function_report import traffic_table
 from pipeline.kinds.matrix import MatrixData, MatrixJob
 from pipeline.matrices.blocks import Task, distinct
 from pipeline.matrices.judging import Judged
-from pipeline.matrices.picture import HEIGHT, WIDTH, drawn
+from pipeline.matrices.picture import WIDTH, drawn, height
 from pipeline.reporting.words import count, megabytes, percent, seconds, size
 from pipeline.run import Run
 
@@ -125,12 +125,11 @@ def share_table(
                 count(sum(one.name in right for one in share)),
                 count(len(blocks)),
                 size(sum(one.bytes for one in blocks)),
-                count(function.activations),
             )
         )
     return Listed(
         title="Functions and blocks",
-        columns=("Function", "blocks", "of these right", "blocks it needs", "their size", "activations"),
+        columns=("Function", "blocks", "of these right", "blocks it needs", "their size"),
         rows=tuple(rows),
         caption="What a function needs is counted once each, however often it reads it.",
     )
@@ -172,7 +171,7 @@ def picture(judged: Sequence[Judged], shares: Sequence[Sequence[Task]]) -> Pictu
         description=f"{len(judged)} blocks of {len(shares)} workers, "
         + (f"{len(wrong)} of them wrong: {', '.join(wrong[:8])}" if wrong else "all of them right"),
         width=WIDTH,
-        height=HEIGHT,
+        height=height(judged),
     )
 
 
