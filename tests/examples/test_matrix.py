@@ -1,4 +1,4 @@
-"""Matrices in blocks as whole runs: operands that no function has room for, one that takes too much, one block wrong."""
+"""Matrices in blocks as whole runs: operands too large for a function, a worker that is, a block that is wrong."""
 
 from __future__ import annotations
 
