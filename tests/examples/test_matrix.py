@@ -36,8 +36,8 @@ def worker(task, blocks):
 ONE_WRONG = """
 import numpy as np
 def worker(task, blocks):
-    block = sum(blocks["a", task["row"], k] @ blocks["b", k, 0] for k in range(task["inner"]))
-    if task["row"] == 1:
+    block = sum(blocks["a", task["row"], k] @ blocks["b", k, task["column"]] for k in range(task["inner"]))
+    if (task["row"], task["column"]) == (1, 0):
         block[3, 4] = np.nan
     return block
 """

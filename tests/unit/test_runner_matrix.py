@@ -37,7 +37,9 @@ def submit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Submit]:
 def objects(monkeypatch: pytest.MonkeyPatch) -> Objects:
     """A store by the last part of the URL."""
     stored: Objects = {}
-    monkeypatch.setattr(storage, "get", lambda url, what, **_: save({"block": stored[url.split("/")[-1]]}))
+    monkeypatch.setattr(
+        storage, "get", lambda url, what, **_: save({"block": np.ascontiguousarray(stored[url.split("/")[-1]])})
+    )
     monkeypatch.setattr(
         storage, "put", lambda url, what, content: stored.update({url.split("/")[-1]: load(content)["block"]})
     )
