@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pipeline.backends.servers import Traffic
 from pipeline.calling.collecting import Home
 from pipeline.calling.remembered import Executing
+from pipeline.calling.traffic import traffic_table
 from pipeline.figures import Figures, KeyFigure, Listed, Picture, WorkerFigures
 from pipeline.files import write_bytes
-from pipeline.jobs.function_report import traffic_table
 from pipeline.kinds.matrix import MatrixData, MatrixJob
 from pipeline.matrices.blocks import Task, distinct
 from pipeline.matrices.judging import Judged
@@ -51,7 +51,7 @@ def figures_of(run: Run, traffic: Traffic, state: Executing, home: Home, work: D
         listed=(
             share_table(home.functions, shares, judged),
             moved_table(traffic, work.data, shares),
-            traffic_table(traffic, home),
+            traffic_table(traffic, home.seconds),
         ),
         pictures=(picture(judged, shares),),
         workers=tuple(with_reported(one, home) for one in home.functions),
