@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.kinds import openable
 from pipeline.kinds.function import Case, FunctionData, FunctionJob
+from pipeline.kinds.matrix import MatrixData, MatrixJob
 from pipeline.kinds.train import TrainData, TrainJob
 from pipeline.settings import Assignment, Check, Course, Limits
 
@@ -122,7 +123,35 @@ SCATTERREDUCE = through_store(
 EASGD = through_store(
     "mnist-easgd", "Train through the store: elastic averaging (EASGD)", algorithm="easgd", update_interval=4
 )
-EXAMPLES = (MNIST_TRAIN, ALLREDUCE, SCATTERREDUCE, EASGD, STATISTICS, WORD_COUNT_PROGRAM)
+MATRIX_MULTIPLY = Assignment(
+    name="matrix-multiply",
+    title="Multiply two matrices block by block",
+    job=MatrixJob(),
+    data=MatrixData(rows=1024, columns=1024),
+    checks=(
+        Check(name="correct", measure="correct", at_least=1.0, points=70),
+        Check(name="error", measure="error", at_most=1e-4, points=10),
+        Check(name="moved", measure="moved_mb", at_most=30, points=20),
+    ),
+    passed_from=70,
+    limits=Limits(memory_mb=256, timeout_s=60, seconds=600),
+    opens=openable(MatrixJob()),
+)
+CONVOLUTION = Assignment(
+    name="convolution",
+    title="Convolve an image and pool it, block by block",
+    job=MatrixJob(),
+    data=MatrixData(operation="convolve", rows=2048, columns=2048, kernel=5, pool=2),
+    checks=(
+        Check(name="correct", measure="correct", at_least=1.0, points=80),
+        Check(name="error", measure="error", at_most=1e-4, points=20),
+    ),
+    passed_from=80,
+    limits=Limits(memory_mb=256, timeout_s=60, seconds=600),
+    opens=openable(MatrixJob()),
+)
+TRAINING = (MNIST_TRAIN, ALLREDUCE, SCATTERREDUCE, EASGD)
+EXAMPLES = (*TRAINING, STATISTICS, WORD_COUNT_PROGRAM, MATRIX_MULTIPLY, CONVOLUTION)
 
 
 def practice_course(**changes: Any) -> Course:

@@ -6,6 +6,7 @@ import http.client
 import time
 from urllib.parse import urlsplit
 
+from runner.connection import connection
 from runner.errors import NoAnswerError, TransferError
 
 TIMEOUT_S = 30.0
@@ -50,16 +51,15 @@ def _attempts(method: str, url: str, what: str, content: bytes | None, limit: in
 
 def _once(method: str, url: str, what: str, content: bytes | None, limit: int) -> bytes:
     parts = urlsplit(url)
-    connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = connect(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+    opened = connection(parts, TIMEOUT_S)
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request(method, target, body=content)
-        response = connection.getresponse()
+        opened.request(method, target, body=content)
+        response = opened.getresponse()
         _check_status(response.status, method, url, what)
         return _read(response, limit, what)
     finally:
-        connection.close()
+        opened.close()
 
 
 def _check_status(status: int, method: str, url: str, what: str) -> None:
