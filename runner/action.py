@@ -22,6 +22,12 @@ from runner.function import Main, load_main, write_code
 from runner.logs import Logs
 
 TASKS = {"train": "runner.training", "predict": "runner.predict"}
+TASKS = {
+    "train": "runner.worker",
+    "predict": "runner.predict",
+    "map": "runner.map_task",
+    "reduce": "runner.reduce_task",
+}
 OURS = {"task", "kind", "entry"}
 API = {"apihost": "__OW_API_HOST", "auth": "__OW_API_KEY"}
 BUSY = "an activation is running in this container already; it takes one at a time"
