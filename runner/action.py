@@ -21,9 +21,8 @@ from runner.errors import ParameterError, RunnerError
 from runner.function import Main, load_main, write_code
 from runner.logs import Logs
 
-TASKS = {"train": "runner.training", "predict": "runner.predict"}
 TASKS = {
-    "train": "runner.worker",
+    "train": "runner.training",
     "predict": "runner.predict",
     "map": "runner.map_task",
     "reduce": "runner.reduce_task",

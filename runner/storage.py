@@ -70,6 +70,8 @@ def _once(
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request(method, target, body=content, headers=dict(headers))
         response = connection.getresponse()
+        if response.status == 403 and b"QuotaExceeded" in response.read(CHUNK):
+            raise TransferError(f"{what}: the run has moved all the bytes that it may")
         _check_status(response.status, method, url, what)
         return _read(response, limit, what)
     finally:

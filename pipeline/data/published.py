@@ -12,7 +12,7 @@ from pipeline.files import write_bytes
 
 
 @dataclass(frozen=True)
-class PublishedFile:
+class Published:
     """One file of a data set, as it is uncompressed."""
 
     name: str
@@ -32,7 +32,7 @@ def write(path: Path, content: bytes) -> None:
     write_bytes(path, content)
 
 
-def check(content: bytes, file: PublishedFile) -> None:
+def check(content: bytes, file: Published) -> None:
     """Raises SourceError unless these are exactly the published bytes."""
     if len(content) != file.size:
         raise SourceError(f"{file.name} has another size than the published {file.size} bytes")
@@ -40,7 +40,7 @@ def check(content: bytes, file: PublishedFile) -> None:
         raise SourceError(f"{file.name} has another SHA-256 than the published file")
 
 
-def is_right(path: Path, file: PublishedFile) -> bool:
+def is_right(path: Path, file: Published) -> bool:
     try:
         check(path.read_bytes(), file)
     except (OSError, SourceError):
