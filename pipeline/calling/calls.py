@@ -88,34 +88,44 @@ class Calls:
         self.running: dict[str, list[str]] = {}
         self.stragglers = Stragglers(None, 0)
 
-    def run(self, calls: Iterable[Call], at_once: int = 64, backups: Backups | None = None) -> dict[str, Ended]:
-        """Returns when each call has ended; by name, in the order given. Calls that had ended before a kill are not
-        made again. What backups left running is ended, where the server can do that.
+    def run(
+        self,
+        calls: Iterable[Call],
+        at_once: int = 64,
+        *,
+        backups: Backups | None = None,
+        until_failure: bool = False,
+    ) -> dict[str, Ended]:
+        """Returns when each call has ended, or with `until_failure` when a failure stands; by name, in the order given.
+        Calls that had ended before a kill are not made again. What still runs then is ended, where the server can.
 
         Raises InfrastructureError where one was lost however often it was made, LimitError where the time is up.
         """
         wanted = {one.name: one for one in calls}
         ended: dict[str, Ended] = {}
-        left = False
+        left: list[str] = []
         self.running.clear()
         self.stragglers = Stragglers(backups, len(wanted))
         self.polls = 0
-        while len(ended) < len(wanted):
+        over = not wanted
+        while not over:
             for name, call in wanted.items():
                 if name in ended or (name not in self.running and len(self.running) >= at_once):
                     continue
                 found = self.follow(call)
                 if found is not None:
                     ended[name] = found
-                    left |= bool(self.running.pop(name, None))
+                    left += self.running.pop(name, [])
                     self.polls = 0
+                    over |= until_failure and found.failure is not None
+            over |= len(ended) == len(wanted)
             self.show(wanted.values(), ended)
             self.check_time()
-            if len(ended) < len(wanted):
+            if not over:
                 self.pause()
-        if left:
+        if left or self.running:
             self.servers.cancel()
-        return {name: ended[name] for name in wanted}
+        return {name: ended[name] for name in wanted if name in ended}
 
     def pause(self) -> None:
         """Short at first, so that a call of milliseconds does not wait for its end to be seen."""

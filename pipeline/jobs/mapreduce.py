@@ -117,12 +117,12 @@ class Phases:
         self.run(REDUCE, made)
 
     def run(self, phase: str, made: Sequence[Any]) -> list[Ended]:
-        """All calls of a phase, each to a good end."""
+        """All calls of a phase, each to a good end. Raises the first failure, without waiting for the others."""
         wanted = [
             Call(name, self.actions[phase], group=phase, hidden=self.hidden, attempts=ATTEMPTS, for_attempt=parameters)
             for name, parameters in zip(names(phase, len(made)), made, strict=True)
         ]
-        ended = list(self.calls.run(wanted, backups=self.backups).values())
+        ended = list(self.calls.run(wanted, backups=self.backups, until_failure=True).values())
         for one in ended:
             require(one)
         return ended

@@ -84,8 +84,8 @@ def judged(data: MapReduceData, cache: Path | None, found: Found) -> Judgement:
 
 
 def hidden(right: bool) -> Judgement:
-    words = f"output for the hidden input is {'right' if right else 'wrong'}"
-    return Judgement(right, words, words)
+    value = "right" if right else "wrong"
+    return Judgement(right, f"the output for the hidden input is {value}", f"hidden input, {value}")
 
 
 def word_count(lines: Iterable[str]) -> Counter[str]:
@@ -132,7 +132,7 @@ def listed(keys: Sequence[str], what: str, name: Any) -> str:
 def by_predicate(data: MapReduceData, lines: Sequence[Line], found: Found) -> Judgement:
     """`predicate(input, output)`, both `{"pairs": [[key, value], ...]}`."""
     if found.fault:
-        return hidden(False) if data.hidden else Judgement(False, found.fault, "wrong")
+        return hidden(False) if data.hidden else Judgement(False, found.fault, "output, wrong")
     case = Case(
         name=CASE,
         input={"pairs": [[key, line] for key, line in lines]},

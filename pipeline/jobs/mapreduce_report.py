@@ -104,7 +104,8 @@ def key_figures(
 ) -> tuple[KeyFigure, ...]:
     figures = []
     if judgement is not None:
-        figures.append(KeyFigure(label="Output", value="right" if judgement.right else "wrong"))
+        found, _, value = judgement.headline.rpartition(", ")
+        figures.append(KeyFigure(label="Output", value=value, note=found))
         note = "map " + seconds(phases["map"].seconds) + ", reduce " + seconds(phases["reduce"].seconds)
         figures.append(KeyFigure(label="Time to complete", value=seconds(whole), note=note))
     functions = sum(len(one.calls) for one in phases.values())
@@ -128,16 +129,17 @@ def phase_table(phases: Mapping[str, Phase], ways: Mapping[str, Traffic]) -> Lis
         return None
     mapping, reducing = phases["map"], phases["reduce"]
     rows = (
-        phase_row("map: splits read", mapping, [ways[INPUT]]),
-        phase_row("shuffle: stored by mappers, fetched by reducers", None, [ways[SPILL], ways[FETCH]]),
-        phase_row("reduce: results stored", reducing, [ways[OUTPUT]]),
+        phase_row("map: splits", mapping, [ways[INPUT]]),
+        phase_row("shuffle: runs", None, [ways[SPILL], ways[FETCH]]),
+        phase_row("reduce: results", reducing, [ways[OUTPUT]]),
     )
     return Listed(
         title="Phases",
-        columns=("", "on the clock", "functions' time", "of it with the store", "requests", "stored", "fetched"),
+        columns=("", "on the clock", "in functions", "with the store", "requests", "stored", "fetched"),
         rows=rows,
-        caption="On the clock with queue and cold start. The shuffle has no time of its own there: mappers store while "
-        "they map, reducers fetch while they reduce. Bytes and seconds of all attempts, at the forwarders.",
+        caption="On the clock: with queue and cold start. The shuffle has no time of its own there: mappers store runs "
+        "while they map, reducers fetch them while they reduce. Bytes and seconds are those of all attempts; "
+        "seconds of functions that run at once add up.",
     )
 
 
