@@ -41,8 +41,15 @@ def runners(folder: Path) -> list[psutil.Process]:
     """The processes of this run that student code runs in."""
     with suppress(OSError, ValueError, KeyError, psutil.NoSuchProcess):
         below = psutil.Process(json.loads((folder / "servers.json").read_text())["pid"]).children(recursive=True)
-        return [one for one in below if one.cmdline()[-2:] == ["-m", "runner"] and not one.children()]
+        return [one for one in below if is_runner(one)]
     return []
+
+
+def is_runner(process: psutil.Process) -> bool:
+    """Its parent in the sandbox, which relays, has the same words in its command."""
+    with suppress(psutil.NoSuchProcess):
+        return process.cmdline()[-2:] == ["-m", "runner"] and not process.children()
+    return False
 
 
 def test_a_straggler_and_a_killed_mapper_change_nothing(tmp_path: Path) -> None:
@@ -60,7 +67,7 @@ def test_a_straggler_and_a_killed_mapper_change_nothing(tmp_path: Path) -> None:
 
     assert running.returncode == 0, output
     result = json.loads((folder / "result.json").read_text())
-    assert "160 words" in result["headline"]
+    assert "200 words" in result["headline"]
     assert result["metrics"]["measures"]["attempts"] == 4 + 2 + 2
     pairs = dict(line.split("\t") for line in (folder / "output.txt").read_text().splitlines())
     words = Counter(word for line in LINES for word in line.split())

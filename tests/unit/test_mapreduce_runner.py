@@ -110,7 +110,7 @@ def test_words_are_counted_to_the_word(code: str, run: Run) -> None:
     answers: list[dict[str, Any]] = []
     assert run(code, lines, answers=answers) == Counter(word for line in lines for word in line.split())
     assert all(len(one["runs"]) > 1 for one in answers) == ("combine" not in code), "what does not fit is spilled"
-    assert all(one["pairs"] == 28_000 for one in answers)
+    assert all(one["pairs"] == 32_000 for one in answers)
 
 
 def test_a_reducer_may_give_many_results_or_none_and_look_at_some_values_only(run: Run) -> None:
@@ -167,15 +167,14 @@ def test_a_program_without_its_functions_is_named(run: Run) -> None:
 
 def test_every_process_puts_a_key_into_the_same_bucket() -> None:
     """Python's own hash of texts differs from process to process."""
-    code = (
-        "from runner.pairs import *; print([bucket_of(text_of(key, '', 99), 7) for key in ['the', 'cat', 3, [1, 'x']]])"
-    )
+    code = "from runner.pairs import bucket_of; print([bucket_of(key, 7) for key in ['1', '[1,2]', 'null']])"
     root = Path(pairs.__file__).parents[1]
-    seeds = [os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(root)} for seed in ("1", "2")]
+    environments = [os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(root)} for seed in ("1", "2")]
     said = {
-        subprocess.run([sys.executable, "-c", code], env=one, check=True, capture_output=True).stdout for one in seeds
+        subprocess.run([sys.executable, "-c", code], env=one, check=True, capture_output=True).stdout
+        for one in environments
     }
-    assert said == {b"[0, 3, 1, 5]\n"} or len(said) == 1
+    assert len(said) == 1
 
 
 JSON = st.recursive(
