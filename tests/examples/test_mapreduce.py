@@ -46,9 +46,9 @@ def runners(folder: Path) -> list[psutil.Process]:
 
 
 def is_runner(process: psutil.Process) -> bool:
-    """Its parent in the sandbox, which relays, has the same words in its command."""
+    """Its parent in the sandbox, which relays, has the same words in its command, as have those above."""
     with suppress(psutil.NoSuchProcess):
-        return process.cmdline()[-2:] == ["-m", "runner"] and not process.children()
+        return "/opt/runner" in process.cmdline() and not process.children()
     return False
 
 
