@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.errors import CourseError, Fault, UsageError
+from pipeline.kinds import TRAITS
 from pipeline.practice import EXAMPLES
 from pipeline.settings import Course, Servers
 from pipeline.text_files import TomlFile, read_toml
@@ -28,7 +29,8 @@ PREFIX = "PIPELINE_"
 MACHINE_KEYS = ("wheels", "cache", *(f"servers.{name}" for name in Servers.model_fields))
 VARIABLES = {PREFIX + key.replace(".", "_").upper(): key for key in MACHINE_KEYS}
 PATHS = ("wheels", "cache", *(f"servers.{name}" for name in Servers.model_fields if name.endswith("_file")))
-ASSIGNMENT_PATHS = ("data.folder", "data.objects", "data.predicates", "secret_file")
+DATA_PATHS = sorted({name for traits in TRAITS.values() for name in traits.data.paths()})
+ASSIGNMENT_PATHS = (*(f"data.{name}" for name in DATA_PATHS), "secret_file")
 BASE_PATHS = ("rootfs",)
 MADE_WHEN_MISSING = {"cache"}
 

@@ -13,6 +13,8 @@ from pipeline.kinds.contract import Measure
 from pipeline.result import CheckResult
 from pipeline.settings import Assignment, Check, LateRule, late_days
 
+LARGEST_WHOLE = 2**53
+
 
 @dataclass(frozen=True)
 class Late:
@@ -85,7 +87,9 @@ def blameless(check: Check, figures: Figures) -> bool:
 
 def bounds(check: Check, measure: Measure) -> str:
     least = check.at_least is not None
-    return f"at {'least' if least else 'most'} {check.at_least if least else check.at_most:g}{measure.unit}"
+    bound = float((check.at_least if least else check.at_most) or 0.0)
+    text = f"{bound:.0f}" if bound.is_integer() and abs(bound) < LARGEST_WHOLE else f"{bound:g}"
+    return f"at {'least' if least else 'most'} {text}{measure.unit}"
 
 
 def shown(check: Check, measure: Measure, value: float, passed: bool) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.kinds import openable
 from pipeline.kinds.function import Case, FunctionData, FunctionJob
+from pipeline.kinds.mapreduce import MapReduceData, MapReduceJob
 from pipeline.kinds.matrix import MatrixData, MatrixJob
 from pipeline.kinds.train import TrainData, TrainJob
 from pipeline.settings import Assignment, Check, Course, Limits
@@ -151,7 +152,20 @@ CONVOLUTION = Assignment(
     opens=openable(MatrixJob()),
 )
 TRAINING = (MNIST_TRAIN, ALLREDUCE, SCATTERREDUCE, EASGD)
-EXAMPLES = (*TRAINING, STATISTICS, WORD_COUNT_PROGRAM, MATRIX_MULTIPLY, CONVOLUTION)
+WORD_COUNT = Assignment(
+    name="word-count",
+    title="Map-reduce: how often each word is in the Brown corpus",
+    job=MapReduceJob(),
+    data=MapReduceData(reference="word-count"),
+    checks=(
+        Check(name="correct", measure="correct", at_least=1, points=80),
+        Check(name="shuffle", measure="shuffle_bytes", at_most=5_000_000, points=20),
+    ),
+    passed_from=80,
+    limits=Limits(memory_mb=256, timeout_s=120, seconds=600),
+    opens=openable(MapReduceJob()),
+)
+EXAMPLES = (*TRAINING, STATISTICS, WORD_COUNT_PROGRAM, WORD_COUNT, MATRIX_MULTIPLY, CONVOLUTION)
 
 
 def practice_course(**changes: Any) -> Course:

@@ -170,6 +170,7 @@ class Run:
     plots = Inside("plots")
     logs = Inside("logs")
     model_file = Inside("model.safetensors")
+    output_file = Inside("output.txt")
     source = Inside("source")
     requirements_lock = Inside("check", "requirements.lock")
     dockerfile = Inside("render", "Dockerfile")
@@ -189,6 +190,7 @@ class Run:
     activations = Inside("private", "activations")
     figures_file = Inside("private", "figures.json")
     predictions = Inside("private", "predictions")
+    hidden_output_file = Inside("private", "output.txt")
 
     def stage_log(self, name: str) -> Path:
         return self.folder / "logs" / f"{name}.log"

@@ -21,7 +21,13 @@ from runner.errors import ParameterError, RunnerError
 from runner.function import Main, load_main, write_code
 from runner.logs import Logs
 
-TASKS = {"train": "runner.training", "predict": "runner.predict", "matrix": "runner.matrix"}
+TASKS = {
+    "train": "runner.training",
+    "predict": "runner.predict",
+    "map": "runner.map_task",
+    "reduce": "runner.reduce_task",
+    "matrix": "runner.matrix",
+}
 OURS = {"task", "kind", "entry"}
 API = {"apihost": "__OW_API_HOST", "auth": "__OW_API_KEY"}
 BUSY = "an activation is running in this container already; it takes one at a time"

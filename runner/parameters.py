@@ -94,7 +94,18 @@ class Reader:
         if not isinstance(value, list) or not 0 < len(value) <= MAX_JOBS or not all(isinstance(x, dict) for x in value):
             self._refuse(name, value, f"a list of 1 to {MAX_JOBS} objects")
             return []
-        readers = [Reader(one) for one in value]
+        return self._readers(value)
+
+    def list_of(self, name: str, least: int, most: int) -> list[Reader]:
+        """A reader for each object of a list of `least` to `most`. They share their faults."""
+        value = self._take(name, None)
+        if isinstance(value, list) and least <= len(value) <= most and all(isinstance(one, dict) for one in value):
+            return self._readers(value)
+        self._refuse(name, value, f"a list of {least} to {most} objects")
+        return []
+
+    def _readers(self, values: list[dict[str, Any]]) -> list[Reader]:
+        readers = [Reader(one) for one in values]
         for reader in readers:
             reader.missing, reader.wrong = self.missing, self.wrong
         return readers

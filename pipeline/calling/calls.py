@@ -1,11 +1,13 @@
 """Invokes functions and follows them until each has ended; goes on after a kill with those that had not.
 
-A call that fails for a reason which may pass is made again, as often as it allows. What a failure means for the run is
-for the kind of job to say, a lost server apart: that is infrastructure's.
+A call that fails for a reason which may pass is made again, as often as it allows, and with `Backups` one that takes
+much longer than the others is made a second time beside the first. What a failure means for the run is for the kind of
+job to say, a lost server apart: that is infrastructure's.
 """
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import Any
 
 from pipeline.backends.functions import Activation
 from pipeline.backends.servers import Servers
+from pipeline.calling.backups import Backups, Stragglers
 from pipeline.calling.failures import LOST, Failure, failure
 from pipeline.calling.remembered import Book, CallState
 from pipeline.errors import InfrastructureError, LimitError, ThrottledError
@@ -31,25 +34,28 @@ KEEP_TIME_S = 2.0
 class Call:
     """One function to be invoked. `parameters` are asked for at each attempt, so that URLs in them are fresh.
 
-    `group` is what its progress is shown as, `attempts` how often it may fail before its failure stands; what cannot
-    go better another time stands at once.
+    `for_attempt` instead of them gets the attempt's name: attempts that may run at once must not write the same
+    objects, and `Ended.attempt` says whose objects count. `group` is what its progress is shown as, `attempts` how
+    often it may fail before its failure stands; what cannot go better another time stands at once.
     """
 
     name: str
     action: str
-    parameters: Callable[[], Mapping[str, Any]]
+    parameters: Callable[[], Mapping[str, Any]] = dict
     group: str = "functions"
     hidden: bool = False
     attempts: int = 3
+    for_attempt: Callable[[str], Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
 class Ended:
-    """The end of a call: its last activation's record, and why that failed, None where it succeeded."""
+    """The end of a call: the record of the activation that counts, and why that failed, None where it succeeded."""
 
     call: Call
     record: Activation | None
     failure: Failure | None
+    attempt: str = ""
 
     @property
     def result(self) -> Any:
@@ -79,32 +85,47 @@ class Calls:
         self.not_before = 0.0
         self.throttled_since: float | None = None
         self.polls = 0
-        self.running: set[str] = set()
+        self.running: dict[str, list[str]] = {}
+        self.stragglers = Stragglers(None, 0)
 
-    def run(self, calls: Iterable[Call], at_once: int = 64) -> dict[str, Ended]:
-        """Returns when each call has ended; by name, in the order given. Calls that had ended before a kill are not
-        made again.
+    def run(
+        self,
+        calls: Iterable[Call],
+        at_once: int = 64,
+        *,
+        backups: Backups | None = None,
+        until_failure: bool = False,
+    ) -> dict[str, Ended]:
+        """Returns when each call has ended, or with `until_failure` when a failure stands; by name, in the order given.
+        Calls that had ended before a kill are not made again. What still runs then is ended, where the server can.
 
         Raises InfrastructureError where one was lost however often it was made, LimitError where the time is up.
         """
         wanted = {one.name: one for one in calls}
         ended: dict[str, Ended] = {}
+        left: list[str] = []
         self.running.clear()
+        self.stragglers = Stragglers(backups, len(wanted))
         self.polls = 0
-        while len(ended) < len(wanted):
+        over = not wanted
+        while not over:
             for name, call in wanted.items():
                 if name in ended or (name not in self.running and len(self.running) >= at_once):
                     continue
                 found = self.follow(call)
                 if found is not None:
                     ended[name] = found
-                    self.running.discard(name)
+                    left += self.running.pop(name, [])
                     self.polls = 0
+                    over |= until_failure and found.failure is not None
+            over |= len(ended) == len(wanted)
             self.show(wanted.values(), ended)
             self.check_time()
-            if len(ended) < len(wanted):
+            if not over:
                 self.pause()
-        return {name: ended[name] for name in wanted}
+        if left or self.running:
+            self.servers.cancel()
+        return {name: ended[name] for name in wanted if name in ended}
 
     def pause(self) -> None:
         """Short at first, so that a call of milliseconds does not wait for its end to be seen."""
@@ -116,31 +137,59 @@ class Calls:
         state = self.state(call)
         if state.ended:
             return self.end_of(call, state, self.functions.activation(state.activations[-1]))
-        if call.name not in self.running:
+        live = self.running.get(call.name)
+        if not live:
             if time.monotonic() >= self.not_before:
                 self.invoke(call, state)
             return None
-        record = self.functions.activation(state.activations[-1])
+        for activation in tuple(live):
+            found = self.look(call, activation)
+            if found is not None:
+                return found
+        if self.stragglers.is_late(call.name) and not state.backups:
+            self.back_up(call)
+        return None
+
+    def look(self, call: Call, activation: str) -> Ended | None:
+        """One look at one activation of a call."""
+        state, record = self.state(call), self.functions.activation(activation)
         if record is None:
-            return self.missing(call, state)
+            return self.missing(call, state, activation)
         if record.success:
-            return self.close(call, state, record)
-        return self.failed(call, state, record, failure(record))
+            return self.close(call, state, activation, record)
+        return self.failed(call, state, activation, record, failure(record))
 
     def state(self, call: Call) -> CallState:
         fresh = CallState(name=call.name, action=call.action, hidden=call.hidden)
         return self.book.state.calls.get(call.name, fresh)
 
-    def invoke(self, call: Call, state: CallState) -> None:
+    def invoke(self, call: Call, state: CallState, *, backup: bool = False) -> None:
+        # a name that no killed coordinator can have given: what it started and could not note down may still write
+        attempt = f"{len(state.activations)}-{secrets.token_hex(4)}"
         try:
-            activation = self.functions.invoke(call.action, call.parameters())
+            parameters = call.parameters() if call.for_attempt is None else call.for_attempt(attempt)
+            activation = self.functions.invoke(call.action, parameters)
         except ThrottledError as error:
             self.hold(error)
             return
         self.throttled_since = None
-        made = {"activations": (*state.activations, activation), "invoked_at": time.time(), "state": "started"}
+        self.running.setdefault(call.name, []).append(activation)
+        made = {
+            "activations": (*state.activations, activation),
+            "attempts": (*state.attempts, attempt),
+            "backups": state.backups + backup,
+            "invoked_at": time.time(),
+            "state": "started",
+        }
         self.book.update_call(state.model_copy(update=made))
-        self.running.add(call.name)
+        if not backup:
+            self.stragglers.waits(call.name)
+
+    def back_up(self, call: Call) -> None:
+        """The same function once more, beside the one that takes so long."""
+        if time.monotonic() >= self.not_before:
+            self.log(f"{call.name} takes longer than {self.stragglers.bound():.1f} s: started a second time")
+            self.invoke(call, self.state(call), backup=True)
 
     def hold(self, error: ThrottledError) -> None:
         """Nothing is invoked for as long as the server asks. Raises the error where this has no end."""
@@ -150,43 +199,61 @@ class Calls:
             raise error
         self.not_before = now + error.wait_s
 
-    def missing(self, call: Call, state: CallState) -> Ended | None:
+    def missing(self, call: Call, state: CallState, activation: str) -> Ended | None:
         """No record yet: it runs, it is queued, or it was lost."""
         pool = self.servers.pool()
         queued = {one.activation: one.reason for one in pool.queue} if pool else {}
-        reason = queued.get(state.activations[-1], "")
+        reason = queued.get(activation, "")
+        if reason and activation == self.running[call.name][0]:
+            self.stragglers.waits(call.name)
         if reason and not state.state.startswith("queued"):
             self.book.update_call(state.model_copy(update={"state": f"queued: {reason}"}))
             self.log(f"{call.name} queued: {reason}")
             self.book.note(f"{call.name} queued: {reason}")
         if pool is not None and not reason and self.overdue(state):
-            return self.failed(call, state, None, LOST)
+            return self.failed(call, state, activation, None, LOST)
         return None
 
     def overdue(self, state: CallState) -> bool:
         """Whether it has taken longer than any activation may: it is in a queue that nobody sees, or lost."""
         return time.time() - state.invoked_at > self.limits.start_s + self.limits.timeout_s + LOST_AFTER_S
 
-    def failed(self, call: Call, state: CallState, record: Activation | None, why: Failure) -> Ended | None:
-        """Made again where that may help. Raises InfrastructureError where a server failed it each time."""
+    def failed(
+        self, call: Call, state: CallState, activation: str, record: Activation | None, why: Failure
+    ) -> Ended | None:
+        """Made again where that may help and no other is under way. Raises InfrastructureError where a server failed
+        it each time."""
         reason = "failed" if call.hidden else one_line(why.reason)
-        self.log(f"{call.name}: {reason} (activation {state.activations[-1]})")
-        if why.again and len(state.activations) < call.attempts:
-            self.running.discard(call.name)
+        self.log(f"{call.name}: {reason} (activation {activation})")
+        live = self.running[call.name]
+        live.remove(activation)
+        if why.again and (live or len(state.activations) - state.backups < call.attempts):
             return None
         if issubclass(why.error, InfrastructureError):
             raise why.of(call.name)
-        return self.close(call, state, record)
+        return self.close(call, state, activation, record)
 
-    def close(self, call: Call, state: CallState, record: Activation | None) -> Ended:
-        state = state.model_copy(update={"ended": True, "state": ""})
+    def close(self, call: Call, state: CallState, activation: str, record: Activation | None) -> Ended:
+        """The activation that counts becomes the last one."""
+        if activation in (live := self.running[call.name]):
+            live.remove(activation)
+        self.stragglers.ended(call.name)
+        counts = state.activations.index(activation)
+        names = ("",) * (len(state.activations) - len(state.attempts)) + state.attempts
+        order = [*(one for one in range(len(state.activations)) if one != counts), counts]
+        changes = {
+            "activations": tuple(state.activations[one] for one in order),
+            "attempts": tuple(names[one] for one in order),
+        }
+        state = state.model_copy(update=changes | {"ended": True, "state": ""})
         self.book.update_call(state)
         return self.end_of(call, state, record)
 
     def end_of(self, call: Call, state: CallState, record: Activation | None) -> Ended:
         if record is None:
             raise LOST.of(state.name)
-        return Ended(call, record, None if record.success else failure(record))
+        attempt = state.attempts[-1] if state.attempts else ""
+        return Ended(call, record, None if record.success else failure(record), attempt)
 
     def show(self, calls: Iterable[Call], ended: Mapping[str, Ended]) -> None:
         groups: dict[str, list[bool]] = {}

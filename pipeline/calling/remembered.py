@@ -21,6 +21,8 @@ class CallState(Remembered):
     name: str
     action: str
     activations: tuple[str, ...] = ()
+    attempts: tuple[str, ...] = Field(default=(), description="the name of each activation's attempt")
+    backups: int = Field(default=0, description="activations that were made beside one that ran, not after it failed")
     invoked_at: float = 0.0
     ended: bool = False
     hidden: bool = Field(default=False, description="its log and its answer are staff's")

@@ -117,7 +117,8 @@ def rclone() -> Finding:
 
 
 def mnist() -> Finding:
-    from pipeline.data.mnist import FILES, default_cache
+    from pipeline.data.mnist import FILES
+    from pipeline.data.published import default_cache
 
     folder = default_cache() / "data" / "mnist"
     if all((folder / file.name).is_file() for file in FILES):

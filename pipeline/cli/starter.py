@@ -14,7 +14,12 @@ from pipeline.text import one_line
 from pipeline.validation import nearest
 
 EXAMPLES = Path(__file__).parents[2] / "submissions_example"
-EXAMPLE_OF_KIND = {"train": "mnist_train", "function": "function", "matrix": "matrix_multiply"}
+EXAMPLE_OF_KIND = {
+    "train": "mnist_train",
+    "function": "function",
+    "mapreduce": "word_count",
+    "matrix": "matrix_multiply",
+}
 NOT_COPIED = {"expected.toml"}
 IGNORED = "__pycache__/\n*.pyc\n.venv/\nruns/\ndata/\n"
 

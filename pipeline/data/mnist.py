@@ -5,8 +5,6 @@ Sizes and SHA-256 are those of the four uncompressed files as first published (L
 
 from __future__ import annotations
 
-import hashlib
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.published import Published, check, default_cache, is_right, write
 from pipeline.data.sources import SOURCES, Source, SourceError
 from pipeline.errors import CourseError, Fault, InfrastructureError
-from pipeline.files import write_bytes
 
 Bytes = NDArray[np.uint8]
 
@@ -25,20 +23,13 @@ IMAGES_MAGIC, LABELS_MAGIC = 0x00000803, 0x00000801
 SIDE = 28
 
 
-@dataclass(frozen=True)
-class IdxFile:
-    """One file of the data set, as it is uncompressed."""
-
-    name: str
-    size: int
-    sha256: str
-
-
 FILES = (
-    IdxFile("train-images-idx3-ubyte", 47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
-    IdxFile("train-labels-idx1-ubyte", 60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
-    IdxFile("t10k-images-idx3-ubyte", 7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
-    IdxFile("t10k-labels-idx1-ubyte", 10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+    Published(
+        "train-images-idx3-ubyte", 47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
+    ),
+    Published("train-labels-idx1-ubyte", 60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+    Published("t10k-images-idx3-ubyte", 7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+    Published("t10k-labels-idx1-ubyte", 10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
 )
 
 
@@ -52,18 +43,12 @@ class MnistFiles:
     test_labels: Path
 
 
-def default_cache() -> Path:
-    """Where data sets are kept when no cache is named: XDG_CACHE_HOME, else ~/.cache."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "ml-submission-pipeline"
-
-
 def fetch(
     folder: Path | None = None,
     cache: Path | None = None,
     *,
     sources: Sequence[Source] = SOURCES,
-    files: Sequence[IdxFile] = FILES,
+    files: Sequence[Published] = FILES,
 ) -> MnistFiles:
     """Checked MNIST files: of `folder` when one is given, else of the cache, else fetched into it.
 
@@ -90,7 +75,7 @@ def fetch(
     )
 
 
-def from_folder(folder: Path, kept: Path, files: Sequence[IdxFile]) -> MnistFiles:
+def from_folder(folder: Path, kept: Path, files: Sequence[Published]) -> MnistFiles:
     """The files of a folder, unpacked into the cache where they are gzipped. All faults at once."""
     found, faults = {}, []
     for file in files:
@@ -107,7 +92,7 @@ def from_folder(folder: Path, kept: Path, files: Sequence[IdxFile]) -> MnistFile
     return MnistFiles(*(found[file.name] for file in files))
 
 
-def find(folder: Path, kept: Path, file: IdxFile) -> Path:
+def find(folder: Path, kept: Path, file: Published) -> Path:
     plain, packed = folder / file.name, folder / f"{file.name}.gz"
     try:
         if plain.exists():
@@ -123,7 +108,7 @@ def find(folder: Path, kept: Path, file: IdxFile) -> Path:
     raise SourceError("is not there, neither plain nor with .gz")
 
 
-def keep(contents: Mapping[str, bytes], kept: Path, files: Sequence[IdxFile]) -> None:
+def keep(contents: Mapping[str, bytes], kept: Path, files: Sequence[Published]) -> None:
     """Checks all files first, then writes them into the cache."""
     unpacked = {}
     for file in files:
@@ -134,13 +119,7 @@ def keep(contents: Mapping[str, bytes], kept: Path, files: Sequence[IdxFile]) ->
         write(kept / name, content)
 
 
-def write(path: Path, content: bytes) -> None:
-    """Into a folder that is this user's alone: where student code runs without namespaces, it must not read labels."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_bytes(path, content)
-
-
-def unpack(content: bytes, file: IdxFile) -> bytes:
+def unpack(content: bytes, file: Published) -> bytes:
     """Unpacks gzip; never more than one byte over the file's size."""
     try:
         unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
@@ -149,23 +128,7 @@ def unpack(content: bytes, file: IdxFile) -> bytes:
         raise SourceError(f"{file.name}.gz is not gzip: {error}") from error
 
 
-def check(content: bytes, file: IdxFile) -> None:
-    """Raises SourceError unless these are exactly the published bytes."""
-    if len(content) != file.size:
-        raise SourceError(f"{file.name} has another size than the published {file.size} bytes")
-    if hashlib.sha256(content).hexdigest() != file.sha256:
-        raise SourceError(f"{file.name} has another SHA-256 than the published file")
-
-
-def is_right(path: Path, file: IdxFile) -> bool:
-    try:
-        check(path.read_bytes(), file)
-    except (OSError, SourceError):
-        return False
-    return True
-
-
-def named(folder: Path, files: Sequence[IdxFile]) -> MnistFiles:
+def named(folder: Path, files: Sequence[Published]) -> MnistFiles:
     return MnistFiles(*(folder / file.name for file in files))
 
 

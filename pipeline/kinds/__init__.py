@@ -9,6 +9,7 @@ from pydantic import Discriminator, Tag
 
 from pipeline.kinds.contract import JobSettings, Measure, Traits
 from pipeline.kinds.function import FUNCTION, FunctionData, FunctionJob
+from pipeline.kinds.mapreduce import MAPREDUCE, MapReduceData, MapReduceJob
 from pipeline.kinds.matrix import MATRIX, MatrixData, MatrixJob
 from pipeline.kinds.train import TRAIN, TrainData, TrainJob
 
@@ -22,16 +23,25 @@ def kind_of(settings: Any) -> str:
 
 
 Job = Annotated[
-    Annotated[TrainJob, Tag("train")] | Annotated[FunctionJob, Tag("function")] | Annotated[MatrixJob, Tag("matrix")],
+    Annotated[TrainJob, Tag("train")]
+    | Annotated[FunctionJob, Tag("function")]
+    | Annotated[MapReduceJob, Tag("mapreduce")]
+    | Annotated[MatrixJob, Tag("matrix")],
     Discriminator(kind_of),
 ]
 Data = Annotated[
     Annotated[TrainData, Tag("train")]
     | Annotated[FunctionData, Tag("function")]
+    | Annotated[MapReduceData, Tag("mapreduce")]
     | Annotated[MatrixData, Tag("matrix")],
     Discriminator(kind_of),
 ]
-TRAITS: Mapping[str, Traits] = {"train": TRAIN, "function": FUNCTION, "matrix": MATRIX}
+TRAITS: Mapping[str, Traits] = {
+    "train": TRAIN,
+    "function": FUNCTION,
+    "mapreduce": MAPREDUCE,
+    "matrix": MATRIX,
+}
 
 
 def openable(job: JobSettings) -> frozenset[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -43,6 +44,11 @@ class DataSettings(Frozen):
     def checks(self) -> tuple[Mapping[str, Any], ...]:
         """Checks that the data bring with them, such as one for each case; as a course file would have them."""
         return ()
+
+    @classmethod
+    def paths(cls) -> list[str]:
+        """The keys that name files or folders: in a course file they are relative to its folder."""
+        return [name for name, one in cls.model_fields.items() if one.annotation in (Path, Path | None)]
 
 
 @dataclass(frozen=True)

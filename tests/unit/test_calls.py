@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.backends.functions import Activation
 from pipeline.calling import calls
+from pipeline.calling.backups import Backups
 from pipeline.calling.calls import Call, Calls
 from pipeline.calling.remembered import Book
 from pipeline.embedded.contract import Pool, QueueEntry
@@ -39,8 +40,13 @@ class Script:
     queue: list[QueueEntry] = field(default_factory=list)
     records: dict[str, Activation | None] = field(default_factory=dict)
 
+    cancelled: int = 0
+
     def functions(self) -> Script:
         return self
+
+    def cancel(self) -> None:
+        self.cancelled += 1
 
     def invoke(self, action: str, parameters: Mapping[str, Any]) -> str:
         name = parameters["name"]
@@ -187,3 +193,70 @@ def test_an_answer_that_is_no_object_is_refused(book: Book) -> None:
     bare = Activation("a" * 32, "f", 0.0, 1.0, True, "success", [1], 10, 0.0, None, False)
     with pytest.raises(SubmissionError, match="answered no object"):
         made(book, Script({"a": [bare]}), ["a"])["a"].answer()
+
+
+def backed_up(book: Book, script: Script, names: list[str], **rule: float) -> dict[str, calls.Ended]:
+    def parameters(name: str) -> Any:
+        return lambda attempt: {"name": name, "attempt": attempt}
+
+    wanted = [Call(name, "f", for_attempt=parameters(name)) for name in names]
+    one = Calls(book, script, Limits(), lambda _: None, Silent())  # type: ignore[arg-type]
+    return one.run(wanted, backups=Backups(**rule))
+
+
+def test_a_straggler_has_a_backup_and_the_first_to_end_counts(book: Book) -> None:
+    script = Script({"a": [record()], "b": [record()], "c": [None, record()]})
+    ended = backed_up(book, script, ["a", "b", "c"], least_s=0.05)
+    assert script.invoked == ["a", "b", "c", "c"]
+    state = book.state.calls["c"]
+    assert (state.activations, state.backups, state.ended) == (("c-3", "c-4"), 1, True)
+    assert ended["c"].attempt == state.attempts[-1]
+    assert ended["c"].attempt != state.attempts[0]
+    assert script.cancelled == 1, "the one that does not count is ended"
+
+
+def test_a_straggler_that_ends_before_its_backup_counts(book: Book) -> None:
+    script = Script({"a": [record()], "b": [None, None]})
+    invoke = script.invoke
+
+    def second_frees_first(action: str, parameters: Mapping[str, Any]) -> str:
+        activation = invoke(action, parameters)
+        if activation == "b-3":
+            script.records["b-2"] = record()
+        return activation
+
+    script.invoke = second_frees_first  # type: ignore[method-assign]
+    backed_up(book, script, ["a", "b"], least_s=0.05)
+    assert book.state.calls["b"].activations == ("b-3", "b-2")
+
+
+def test_a_backup_goes_on_where_the_straggler_dies(book: Book) -> None:
+    script = Script({"a": [record()], "b": [None, None]})
+    invoke = script.invoke
+
+    def second_outlives_first(action: str, parameters: Mapping[str, Any]) -> str:
+        activation = invoke(action, parameters)
+        if activation == "b-3":
+            script.records |= {"b-2": died(), "b-3": record()}
+        return activation
+
+    script.invoke = second_outlives_first  # type: ignore[method-assign]
+    assert backed_up(book, script, ["a", "b"], least_s=0.05)["b"].failure is None
+    assert len(script.invoked) == 3
+
+
+def test_nobody_is_late_before_half_have_ended(book: Book) -> None:
+    script = Script({"a": [record()], "b": [None], "c": [None]})
+    with pytest.raises(LimitError):
+        one = Calls(book, script, Limits(seconds=0.5), lambda _: None, Silent())  # type: ignore[arg-type]
+        wanted = [Call(name, "f", lambda name=name: {"name": name}) for name in "abc"]  # type: ignore[misc]
+        one.run(wanted, backups=Backups(least_s=0.01))
+    assert script.invoked == ["a", "b", "c"]
+
+
+def test_a_failure_that_stands_ends_the_others_where_all_are_needed(book: Book) -> None:
+    script = Script({"a": [None], "b": [crashed()]})
+    one = Calls(book, script, Limits(), lambda _: None, Silent())  # type: ignore[arg-type]
+    wanted = [Call(name, "f", lambda name=name: {"name": name}) for name in "ab"]  # type: ignore[misc]
+    assert list(one.run(wanted, until_failure=True)) == ["b"]
+    assert script.cancelled == 1

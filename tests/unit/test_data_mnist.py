@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from pipeline.data import mnist, sources
-from pipeline.data.mnist import IdxFile, fetch, read_images, read_labels
+from pipeline.data.mnist import fetch, read_images, read_labels
+from pipeline.data.published import Published
 from pipeline.data.sources import NpmPackage, SourceError
 from pipeline.errors import CourseError, InfrastructureError
 
@@ -30,7 +31,7 @@ def idx_labels(rows: int) -> bytes:
 
 
 CONTENTS = dict(zip(NAMES, (idx_images(6), idx_labels(6), idx_images(3), idx_labels(3)), strict=True))
-SMALL = [IdxFile(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in CONTENTS.items()]
+SMALL = [Published(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in CONTENTS.items()]
 
 
 class Shelf:

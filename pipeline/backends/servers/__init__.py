@@ -22,6 +22,14 @@ class Traffic:
     bytes_received: int = 0
     seconds: float = 0.0
 
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(
+            self.requests + other.requests,
+            self.bytes_sent + other.bytes_sent,
+            self.bytes_received + other.bytes_received,
+            self.seconds + other.seconds,
+        )
+
 
 @dataclass(frozen=True)
 class StoreAccess:
