@@ -21,7 +21,7 @@ from runner.errors import ParameterError, RunnerError
 from runner.function import Main, load_main, write_code
 from runner.logs import Logs
 
-TASKS = {"train": "runner.training", "predict": "runner.predict"}
+TASKS = {"train": "runner.training", "predict": "runner.predict", "infer": "runner.infer"}
 OURS = {"task", "kind", "entry"}
 API = {"apihost": "__OW_API_HOST", "auth": "__OW_API_KEY"}
 BUSY = "an activation is running in this container already; it takes one at a time"
@@ -112,10 +112,10 @@ class Action:
             self.logs.end_activation()
 
     def _function(self, params: dict[str, Any]) -> Main:
-        """Code from /init, else what the parameter `task` names; none means training."""
+        """Code from /init, else what the parameter `task` names; by hand there is none, and a `url` means inference."""
         if self.given is not None:
             return self.given
-        task = params.get("task", "train")
+        task = params.get("task", "infer" if "url" in params else "train")
         if task == "function":
             return _submitted
         if not isinstance(task, str) or task not in TASKS:
