@@ -14,7 +14,7 @@ from pipeline.text import one_line
 from pipeline.validation import nearest
 
 EXAMPLES = Path(__file__).parents[2] / "submissions_example"
-EXAMPLE_OF_KIND = {"train": "mnist_train", "function": "function"}
+EXAMPLE_OF_KIND = {"train": "mnist_train", "function": "function", "infer": "mnist_infer"}
 NOT_COPIED = {"expected.toml"}
 IGNORED = "__pycache__/\n*.pyc\n.venv/\nruns/\ndata/\n"
 

@@ -26,7 +26,11 @@ class Kind(Protocol):
         ...
 
 
-KINDS = {"train": "pipeline.jobs.train:Train", "function": "pipeline.jobs.function:Function"}
+KINDS = {
+    "train": "pipeline.jobs.train:Train",
+    "function": "pipeline.jobs.function:Function",
+    "infer": "pipeline.jobs.infer:Infer",
+}
 """Loaded when a run is of that kind: training imports torch."""
 
 

@@ -9,6 +9,7 @@ from pydantic import Discriminator, Tag
 
 from pipeline.kinds.contract import JobSettings, Measure, Traits
 from pipeline.kinds.function import FUNCTION, FunctionData, FunctionJob
+from pipeline.kinds.infer import INFER, InferData, InferJob
 from pipeline.kinds.train import TRAIN, TrainData, TrainJob
 
 DEFAULT_KIND = "train"
@@ -21,14 +22,14 @@ def kind_of(settings: Any) -> str:
 
 
 Job = Annotated[
-    Annotated[TrainJob, Tag("train")] | Annotated[FunctionJob, Tag("function")],
+    Annotated[TrainJob, Tag("train")] | Annotated[FunctionJob, Tag("function")] | Annotated[InferJob, Tag("infer")],
     Discriminator(kind_of),
 ]
 Data = Annotated[
-    Annotated[TrainData, Tag("train")] | Annotated[FunctionData, Tag("function")],
+    Annotated[TrainData, Tag("train")] | Annotated[FunctionData, Tag("function")] | Annotated[InferData, Tag("infer")],
     Discriminator(kind_of),
 ]
-TRAITS: Mapping[str, Traits] = {"train": TRAIN, "function": FUNCTION}
+TRAITS: Mapping[str, Traits] = {"train": TRAIN, "function": FUNCTION, "infer": INFER}
 
 
 def openable(job: JobSettings) -> frozenset[str]:
