@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pipeline.data.mnist import Bytes
 from pipeline.figures import Picture
 from pipeline.run import Run
@@ -56,14 +58,21 @@ def sheet(pixels: Bytes, mistakes: Sequence[Mistake], width: float, height: floa
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height))
+    paper = np.zeros((round(height * DOTS), round(width * DOTS)), np.uint8)
     for at, one in enumerate(mistakes):
         row, column = divmod(at, COLUMNS)
-        left, top = column * TILE_INCHES, row * (TILE_INCHES + WORDS_INCHES)
-        side = TILE_INCHES - EDGE_INCHES
-        place = (left / width, 1 - (top + side) / height, side / width, side / height)
-        axes = figure.add_axes(place)
-        axes.imshow(pixels[one.picture], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axes.axis("off")
-        below = 1 - (top + TILE_INCHES + WORDS_INCHES / 3) / height
-        figure.text((left + side / 2) / width, below, f"{one.label} → {one.answer}", color=INK, ha="center", fontsize=7)
+        left, top = column * TILE_INCHES + EDGE_INCHES / 2, row * (TILE_INCHES + WORDS_INCHES) + EDGE_INCHES
+        tile = enlarged(pixels[one.picture], round((TILE_INCHES - EDGE_INCHES) * DOTS))
+        down, right = round(top * DOTS), round(left * DOTS)
+        paper[down : down + len(tile), right : right + len(tile)] = tile
+        middle, below = left + (TILE_INCHES - EDGE_INCHES) / 2, top + TILE_INCHES
+        words = f"{one.label} → {one.answer}"
+        figure.text(middle / width, 1 - below / height, words, color=INK, ha="center", va="center", fontsize=7)
+    figure.figimage(paper, cmap="gray", vmin=0, vmax=255)
     return figure
+
+
+def enlarged(picture: Bytes, side: int) -> Bytes:
+    """A picture as a square of so many dots, each pixel a block."""
+    blocks = np.arange(side) * len(picture) // side
+    return picture[np.ix_(blocks, blocks)]

@@ -63,12 +63,11 @@ def pictures_of(run: Run) -> Pictures:
             f"data.images and the bursts ask for {wanted} hidden pictures of {len(tests[1])}",
             hint="lower data.images or job.burst in course.toml",
         )
-    images, labels = hidden.hidden_test(*tests, secret(run, done(run.record.checked, "check").assignment))
+    own = secret(run, done(run.record.checked, "check").assignment)
+    images, labels = hidden.hidden_test(*tests, own, first=wanted)
     shown = mnist.read_images(files.train_images), mnist.read_labels(files.train_labels)
     rows = [int(np.argmax(shown[1] == digit)) for digit in range(SHOWN)]
-    return Pictures(
-        np.concatenate([shown[0][rows], images[:wanted]]), np.concatenate([shown[1][rows], labels[:wanted]])
-    )
+    return Pictures(np.concatenate([shown[0][rows], images]), np.concatenate([shown[1][rows], labels]))
 
 
 def hidden_count(job: InferJob, data: InferData) -> int:

@@ -216,9 +216,7 @@ def shown_table(state: Executing, home: Home) -> Listed:
     for digit in range(SHOWN):
         record = home.records.get(state.calls[f"digit-{digit}"].activations[-1])
         answer = number_in(record) if record else None
-        taken = (
-            milliseconds(latency_of(record) if record else None)
-        )
+        taken = milliseconds(latency_of(record) if record else None)
         rows.append((str(digit), "no number" if answer is None else str(answer), taken))
     caption = "One of each digit, of the training images, not graded. Their logs are logs/digit-0.log and so on."
     return Listed(title="Shown digits", columns=("Digit", "answer", "latency"), rows=tuple(rows), caption=caption)

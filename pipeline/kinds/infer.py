@@ -79,12 +79,8 @@ INFER = InferTraits(
     tasks=("infer",),
     defines=("load_model", "predict"),
     measures={
-        "accuracy": Measure(
-            "accuracy", next_step="give the model the pixels as it was trained on them"
-        ),
-        "errors": Measure(
-            "share of calls without an answer", next_step="let predict give a whole number each time"
-        ),
+        "accuracy": Measure("accuracy", next_step="give the model the pixels as it was trained on them"),
+        "errors": Measure("share of calls without an answer", next_step="let predict give a whole number each time"),
         "cold_start": Measure("cold start", " s", 2, "import less, and use a smaller model"),
         "latency_p50": Measure("median latency", " s", 3, SLOW),
         "latency_p95": Measure("latency of 95 in 100 calls", " s", 3, SLOW),
