@@ -64,6 +64,8 @@ class Fetching:
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             self.future.set_exception(NoImageError(f"image: {self.shown} cannot be fetched: {reason}"))
+        except BaseException as error:  # whatever it is, the caller is not to wait for nothing
+            self.future.set_exception(error)
 
     def get(self) -> bytes:
         parts = urlsplit(self.url)

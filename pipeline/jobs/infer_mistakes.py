@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FILE = "mistakes.png"
-MOST_TILES, COLUMNS = 40, 8
+MOST_TILES, COLUMNS = 40, 10
 TILE_INCHES, WORDS_INCHES, EDGE_INCHES = 0.7, 0.22, 0.06
 DOTS = 192
 """an inch; the page shows 96"""

@@ -93,7 +93,7 @@ class Phase(Remembered):
 
 def plans(job: InferJob, data: InferData) -> list[Plan]:
     """One after another first, then the bursts. Each hidden picture is asked for once, so that no answer is known."""
-    alone = Plan("one at a time", 1, 0, data.images)
+    alone = Plan("1 at once", 1, 0, data.images)
     bursts = [
         Plan(f"{at_once} at once", at_once, data.images + number * job.burst, job.burst)
         for number, at_once in enumerate(job.bursts)

@@ -22,7 +22,7 @@ from pipeline.kinds.infer import InferData
 from pipeline.reporting.words import count, megabytes, percent, seconds, share
 from pipeline.run import Run, data_of
 
-SHOWN_ROW = "shown digits"
+SHOWN_ROW = "shown"
 MOST_LOGS = 10
 """Logs of hidden calls that failed, kept for staff."""
 UNANSWERED = "no call was answered"
