@@ -21,6 +21,7 @@ from pipeline.backends.servers import ForwarderRequest
 from pipeline.backends.store import Bucket
 from pipeline.calling.remembered import Book
 from pipeline.data import hidden, mnist
+from pipeline.data.digits import DIGITS, one_of_each
 from pipeline.data.mnist import Bytes
 from pipeline.data.png import grey_png
 from pipeline.embedded.contract import Service
@@ -33,7 +34,7 @@ from pipeline.training.material import as_npy, labels_file, read_labels, secret
 
 NAME = "infer"
 STORE_PORT = 9000
-SHOWN = 10
+SHOWN = DIGITS
 """One of each digit, of the training rows: what a student sees answers and logs of."""
 PUTS_AT_ONCE = 8
 REQUESTS_A_PICTURE, BYTES_A_PICTURE = 16, 64 * 2**10
@@ -65,9 +66,8 @@ def pictures_of(run: Run) -> Pictures:
         )
     own = secret(run, done(run.record.checked, "check").assignment)
     images, labels = hidden.hidden_test(*tests, own, first=wanted)
-    shown = mnist.read_images(files.train_images), mnist.read_labels(files.train_labels)
-    rows = [int(np.argmax(shown[1] == digit)) for digit in range(SHOWN)]
-    return Pictures(np.concatenate([shown[0][rows], images]), np.concatenate([shown[1][rows], labels]))
+    digits = np.arange(DIGITS, dtype=np.uint8)
+    return Pictures(np.concatenate([one_of_each(files), images]), np.concatenate([digits, labels]))
 
 
 def hidden_count(job: InferJob, data: InferData) -> int:

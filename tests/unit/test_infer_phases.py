@@ -88,7 +88,7 @@ def test_the_time_of_the_job_ends_a_burst() -> None:
         raise LimitError("the job took longer than it may")
 
     with pytest.raises(LimitError):
-        run(Functions({}), look=look)
+        run(Functions({0: [ThrottledError("for long", wait_s=60)]}), look=look)
 
 
 @pytest.mark.parametrize(
