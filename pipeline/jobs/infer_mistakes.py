@@ -46,7 +46,7 @@ def drawn(run: Run, pixels: Bytes, mistakes: Sequence[Mistake]) -> Picture:
     return Picture(
         file=FILE,
         title="Mistaken pictures",
-        caption=f"Below each what it is, and what was answered.{more} Shown in this assignment; hidden ones in others.",
+        caption=f"Below each what it is, and what was answered.{more} Hidden pictures, which this assignment shows.",
         description="; ".join(f"a {one.label} taken for {one.answer}" for one in shown) + f", in {columns} columns.",
         width=round(width * 96),
         height=round(height * 96),

@@ -74,7 +74,13 @@ def brought_home(run: Run, backends: Backends) -> Figures:
         missing={name: UNANSWERED for name, value in measures.items() if value is None},
         headline=headline(measures, phases),
         key_figures=key_figures(measures, scored, phases, workers),
-        listed=(speed_table(phases, cold_start), digit_table(scored), shown_table(state, home), *problems(scored)),
+        listed=(
+            speed_table(phases, cold_start),
+            container_table(phases),
+            digit_table(scored),
+            shown_table(state, home),
+            *problems(scored),
+        ),
         pictures=(drawn(run, pictures_of(run).pixels[SHOWN:], mistakes),) if shows else (),
         workers=workers,
         intervals=(*(one.model_copy(update={"row": SHOWN_ROW}) for one in home.intervals), *intervals_of(phases)),
@@ -171,29 +177,32 @@ def key_figures(
 
 def speed_table(phases: Sequence[Phase], cold_start: float) -> Listed:
     first = milliseconds(cold_start)
-    rows: list[tuple[str, ...]] = [("first call", "–", first, "–", first, "1", "–", "–")]
-    rows += [speed_row(one) for one in phases]
     return Listed(
         title="Latency and throughput",
-        columns=("Calls", "a second", "median", "95 %", "longest", "cold starts", "95 % queued", "errors"),
-        rows=tuple(rows),
+        columns=("Calls", "a second", "median", "95 %", "longest"),
+        rows=(("first call", "–", first, "–", first), *(speed_row(one) for one in phases)),
         caption="Latency from OpenWhisk's taking a call to its answer, of warm containers, by activation records; "
-        "answers a second by the coordinator's clock. Calls before the timed ones start the containers, and their "
-        "cold starts are counted here.",
+        "answers a second by the coordinator's clock.",
     )
 
 
 def speed_row(phase: Phase) -> tuple[str, ...]:
-    everything = (*phase.warming, *phase.calls)
-    return (
-        phase.name,
-        a_second(phase.throughput),
-        milliseconds(phase.latency(50)),
-        milliseconds(phase.latency(95)),
-        milliseconds(max(phase.latencies, default=None)),
-        count(sum(one.cold for one in everything)),
-        milliseconds(percentile([one.wait_s for one in phase.calls], 95)),
-        count(sum(bool(one.problem) for one in phase.calls)),
+    latencies = (phase.latency(50), phase.latency(95), max(phase.latencies, default=None))
+    return (phase.name, a_second(phase.throughput), *map(milliseconds, latencies))
+
+
+def container_table(phases: Sequence[Phase]) -> Listed:
+    rows = []
+    for phase in phases:
+        cold = sum(one.cold for one in (*phase.warming, *phase.calls))
+        queued = percentile([one.wait_s for one in phase.calls], 95)
+        failed = sum(bool(one.problem) for one in phase.calls)
+        rows.append((phase.name, count(cold), milliseconds(queued), count(failed)))
+    return Listed(
+        title="Containers",
+        columns=("Calls", "cold starts", "95 % queued", "errors"),
+        rows=tuple(rows),
+        caption="Calls before the timed ones start the containers, and their cold starts are counted here.",
     )
 
 
