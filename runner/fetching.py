@@ -34,7 +34,7 @@ def fetch(url: str, *, most: int = MOST_BYTES, within_s: float = WITHIN_S) -> by
         return fetching.future.result(within_s)
     except TimeoutError:
         fetching.give_up()
-        raise NoImageError(f"image: {without_query(url)} did not come within {within_s:g} s") from None
+        raise fetching.too_slow() from None
 
 
 class Fetching:
@@ -56,11 +56,16 @@ class Fetching:
             with suppress(OSError):
                 self.socket.shutdown(socket.SHUT_RDWR)
 
+    def too_slow(self) -> NoImageError:
+        return NoImageError(f"image: {self.shown} did not come within {self.within_s:g} s")
+
     def run(self) -> None:
         try:
             self.future.set_result(self.get())
         except ImageError as error:
             self.future.set_exception(error)
+        except TimeoutError:
+            self.future.set_exception(self.too_slow())
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             self.future.set_exception(NoImageError(f"image: {self.shown} cannot be fetched: {reason}"))
