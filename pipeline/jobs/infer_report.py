@@ -71,6 +71,7 @@ def brought_home(run: Run, backends: Backends) -> Figures:
     shows = data_of(run, InferData).show_mistakes and bool(mistakes)
     return Figures(
         measures=measures,
+        details=why_errors(scored),
         missing={name: UNANSWERED for name, value in measures.items() if value is None},
         headline=headline(measures, phases),
         key_figures=key_figures(measures, scored, phases, workers),
@@ -229,6 +230,14 @@ def shown_table(state: Executing, home: Home) -> Listed:
         rows.append((str(digit), "no number" if answer is None else str(answer), taken))
     caption = "One of each digit, of the training images, not graded. Their logs are logs/digit-0.log and so on."
     return Listed(title="Shown digits", columns=("Digit", "answer", "latency"), rows=tuple(rows), caption=caption)
+
+
+def why_errors(scored: Scored) -> dict[str, str]:
+    """The check on errors in words, where there were any."""
+    found = Counter(PROBLEMS.get(one.problem, PROBLEMS[FAILED]) for one in scored.failed)
+    reasons = ", ".join(f"{why} ({times})" for why, times in found.most_common())
+    told = f"{len(scored.failed)} of {len(scored.calls)} calls with hidden pictures had no answer: {reasons}"
+    return {"errors": told} if found else {}
 
 
 def problems(scored: Scored) -> list[Listed]:
