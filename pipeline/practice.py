@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.kinds import openable
 from pipeline.kinds.function import Case, FunctionData, FunctionJob
+from pipeline.kinds.infer import InferData, InferJob
 from pipeline.kinds.mapreduce import MapReduceData, MapReduceJob
 from pipeline.kinds.matrix import MatrixData, MatrixJob
 from pipeline.kinds.train import TrainData, TrainJob
@@ -124,6 +125,22 @@ SCATTERREDUCE = through_store(
 EASGD = through_store(
     "mnist-easgd", "Train through the store: elastic averaging (EASGD)", algorithm="easgd", update_interval=4
 )
+MNIST_INFER = Assignment(
+    name="mnist-infer",
+    title="A trained LeNet-5 as a function: which digit does a picture show?",
+    job=InferJob(),
+    data=InferData(show_mistakes=True),  # the hidden pictures of practice decide about no grade
+    checks=(
+        Check(name="accuracy", measure="accuracy", at_least=0.95, points=50),
+        Check(name="errors", measure="errors", at_most=0.0, points=20),
+        Check(name="cold-start", measure="cold_start", at_most=20, points=10),
+        Check(name="latency", measure="latency_p95", at_most=1, points=10),
+        Check(name="throughput", measure="throughput_16", at_least=4, points=10),
+    ),
+    passed_from=70,
+    limits=Limits(memory_mb=256, timeout_s=30, seconds=300),
+    opens=openable(InferJob()),
+)
 MATRIX_MULTIPLY = Assignment(
     name="matrix-multiply",
     title="Multiply two matrices block by block",
@@ -165,7 +182,15 @@ WORD_COUNT = Assignment(
     limits=Limits(memory_mb=256, timeout_s=120, seconds=600),
     opens=openable(MapReduceJob()),
 )
-EXAMPLES = (*TRAINING, STATISTICS, WORD_COUNT_PROGRAM, WORD_COUNT, MATRIX_MULTIPLY, CONVOLUTION)
+EXAMPLES = (
+    *TRAINING,
+    STATISTICS,
+    WORD_COUNT_PROGRAM,
+    MNIST_INFER,
+    WORD_COUNT,
+    MATRIX_MULTIPLY,
+    CONVOLUTION,
+)
 
 
 def practice_course(**changes: Any) -> Course:

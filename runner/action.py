@@ -24,6 +24,7 @@ from runner.logs import Logs
 TASKS = {
     "train": "runner.training",
     "predict": "runner.predict",
+    "infer": "runner.infer",
     "map": "runner.map_task",
     "reduce": "runner.reduce_task",
     "matrix": "runner.matrix",
@@ -118,10 +119,10 @@ class Action:
             self.logs.end_activation()
 
     def _function(self, params: dict[str, Any]) -> Main:
-        """Code from /init, else what the parameter `task` names; none means training."""
+        """Code from /init, else what the parameter `task` names; by hand there is none, and a `url` means inference."""
         if self.given is not None:
             return self.given
-        task = params.get("task", "train")
+        task = params.get("task", "infer" if "url" in params else "train")
         if task == "function":
             return _submitted
         if not isinstance(task, str) or task not in TASKS:

@@ -32,8 +32,10 @@ def connection(address: SplitResult, timeout: float) -> http.client.HTTPConnecti
     path = sockets().get(f"{host}:{port}")
     if path is not None and port is not None and address.scheme == "http":
         return UnixConnection(host, port, path, timeout)
-    connect = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-    return connect(host, port, timeout=timeout)
+    secure = address.scheme == "https"
+    connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    # without a port it would look for one in an IPv6 address
+    return connect(host, port or (443 if secure else 80), timeout=timeout)
 
 
 def sockets() -> dict[str, str]:

@@ -34,6 +34,18 @@ class NoAnswerError(TransferError):
     infrastructure = True
 
 
+class ImageError(RunnerError):
+    """What lies at a URL may not be fetched, or is no picture that can be read."""
+
+    code = 400
+
+
+class NoImageError(ImageError):
+    """A server did not give the picture: no address, no connection, no answer in time, another status than 200."""
+
+    infrastructure = True
+
+
 class FormatError(RunnerError):
     """Bytes that are not what they should be: arrays, an archive, a data set."""
 

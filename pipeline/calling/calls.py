@@ -278,6 +278,10 @@ class Calls:
                 f"the job took longer than {self.limits.seconds:.0f} s", hint="do less work, or look for endless loops"
             )
 
+    def excuse(self, seconds: float) -> None:
+        """Takes seconds off that were not the submission's, such as those for which the server took no call."""
+        self.begun += seconds
+
     def finished(self) -> float:
         """Seconds that the job has taken, which are remembered."""
         self.book.update(seconds=time.monotonic() - self.begun)

@@ -60,6 +60,24 @@ def split(
 
 
 @app.command()
+def digits(
+    out: Annotated[Path, typer.Option(help="folder for the pictures", metavar="DIR", show_default=False)],
+    folder: Folder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write label0.png to label9.png, one training image of each digit: what inference is asked for by hand."""
+    from pipeline.data import mnist
+    from pipeline.data.digits import write_digits
+
+    paths = write_digits(mnist.fetch(folder), out)
+    if as_json:
+        write_json([str(path) for path in paths])
+        return
+    for path in paths:
+        output().print(styled(str(path)))
+
+
+@app.command()
 def put(
     file: Annotated[Path, typer.Argument(help="what to put", metavar="FILE", show_default=False)],
     servers: Annotated[

@@ -17,6 +17,7 @@ EXAMPLES = Path(__file__).parents[2] / "submissions_example"
 EXAMPLE_OF_KIND = {
     "train": "mnist_train",
     "function": "function",
+    "infer": "mnist_infer",
     "mapreduce": "word_count",
     "matrix": "matrix_multiply",
 }

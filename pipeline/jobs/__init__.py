@@ -29,6 +29,7 @@ class Kind(Protocol):
 KINDS = {
     "train": "pipeline.jobs.train:Train",
     "function": "pipeline.jobs.function:Function",
+    "infer": "pipeline.jobs.infer:Infer",
     "mapreduce": "pipeline.jobs.mapreduce:MapReduce",
     "matrix": "pipeline.jobs.matrix:Matrix",
 }

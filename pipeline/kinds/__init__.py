@@ -9,6 +9,7 @@ from pydantic import Discriminator, Tag
 
 from pipeline.kinds.contract import JobSettings, Measure, Traits
 from pipeline.kinds.function import FUNCTION, FunctionData, FunctionJob
+from pipeline.kinds.infer import INFER, InferData, InferJob
 from pipeline.kinds.mapreduce import MAPREDUCE, MapReduceData, MapReduceJob
 from pipeline.kinds.matrix import MATRIX, MatrixData, MatrixJob
 from pipeline.kinds.train import TRAIN, TrainData, TrainJob
@@ -25,6 +26,7 @@ def kind_of(settings: Any) -> str:
 Job = Annotated[
     Annotated[TrainJob, Tag("train")]
     | Annotated[FunctionJob, Tag("function")]
+    | Annotated[InferJob, Tag("infer")]
     | Annotated[MapReduceJob, Tag("mapreduce")]
     | Annotated[MatrixJob, Tag("matrix")],
     Discriminator(kind_of),
@@ -32,6 +34,7 @@ Job = Annotated[
 Data = Annotated[
     Annotated[TrainData, Tag("train")]
     | Annotated[FunctionData, Tag("function")]
+    | Annotated[InferData, Tag("infer")]
     | Annotated[MapReduceData, Tag("mapreduce")]
     | Annotated[MatrixData, Tag("matrix")],
     Discriminator(kind_of),
@@ -39,6 +42,7 @@ Data = Annotated[
 TRAITS: Mapping[str, Traits] = {
     "train": TRAIN,
     "function": FUNCTION,
+    "infer": INFER,
     "mapreduce": MAPREDUCE,
     "matrix": MATRIX,
 }

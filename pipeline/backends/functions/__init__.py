@@ -64,6 +64,13 @@ class Functions(Protocol):
         """Starts an activation without waiting; its id. Raises ThrottledError where the server takes none now."""
         ...
 
+    def call(self, name: str, parameters: Mapping[str, Any]) -> tuple[str, Activation | None]:
+        """Invokes and waits for the end: id and record; no record where that takes longer than the server waits.
+
+        Threads may call at a time. Raises ThrottledError where the server takes none now.
+        """
+        ...
+
     def activation(self, activation_id: str) -> Activation | None:
         """The record, or None while it runs (OpenWhisk does not know an activation that has not ended)."""
         ...

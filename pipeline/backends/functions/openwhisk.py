@@ -15,9 +15,12 @@ import urllib3
 from requests.auth import HTTPBasicAuth
 
 from pipeline.backends.functions import Action, Activation
+from pipeline.backends.functions.records import activation_of, has_record
 from pipeline.errors import CourseError, InfrastructureError, ThrottledError
 
 CONNECT_S, READ_S = 5.0, 30.0
+BLOCKING_S = 90.0
+"""A server waits a minute for the end of a blocking invocation."""
 TRIES = 6
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 5.0
 THROTTLED_FOR_S = 300.0
@@ -112,17 +115,31 @@ class OpenWhiskClient:
             raise InfrastructureError(f"{self._host} accepted {name} without naming an activation")
         return activation
 
+    def call(self, name: str, parameters: Mapping[str, Any]) -> tuple[str, Activation | None]:
+        """Invokes and waits: id and record, without a record where it runs longer than the server waits (a minute).
+
+        Raises CourseError, InfrastructureError, ThrottledError.
+        """
+        url = f"{self._action(name)}?blocking=true"
+        answer = self._json(self._ask("POST", url, dict(parameters), read_s=BLOCKING_S, ended=has_record))
+        activation = answer.get("activationId")
+        if not isinstance(activation, str):
+            raise InfrastructureError(f"{self._host} accepted {name} without naming an activation")
+        return activation, self._read(answer) if "response" in answer else None
+
     def activation(self, activation_id: str) -> Activation | None:
         """The record with its logs, or None while it runs (or where it was lost: keep a deadline)."""
         response = self._ask("GET", f"{self._base}/activations/{quote(activation_id, safe='')}", may_be_absent=True)
         if response.status_code == 404:
             return None
-        record = self._json(response)
+        return self._read(self._json(response))
+
+    def _read(self, record: Mapping[str, Any]) -> Activation:
         try:
-            return _activation(record)
+            return activation_of(record)
         except (KeyError, TypeError, ValueError) as error:
             raise InfrastructureError(
-                f"the record of activation {activation_id} from {self._host} cannot be read: {error!r}"
+                f"the record of activation {record.get('activationId')} from {self._host} cannot be read: {error!r}"
             ) from error
 
     def activation_ids(self, action: str) -> list[str]:
@@ -145,13 +162,21 @@ class OpenWhiskClient:
         return f"{self._base}/actions/{quote(name, safe='')}"
 
     def _ask(
-        self, method: str, url: str, body: Mapping[str, Any] | None = None, *, may_be_absent: bool = False
+        self,
+        method: str,
+        url: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        may_be_absent: bool = False,
+        read_s: float = READ_S,
+        ended: Callable[[requests.Response], bool] = lambda _: False,
     ) -> requests.Response:
+        """`ended` says of an answer whose status is one of a failure that it is what was asked for."""
         failures, throttled_s = 0, 0.0
         while True:
             wait_s = _backoff(failures)
             try:
-                response = self._send(method, url, body)
+                response = self._send(method, url, body, read_s)
             except OSError as error:  # all of requests' errors are
                 failures += 1
                 if failures >= TRIES or not _may_repeat(method, error):
@@ -162,7 +187,7 @@ class OpenWhiskClient:
                     throttled_s += wait_s
                 elif _passing(response.status_code, method) and failures + 1 < TRIES:
                     failures += 1
-                elif response.ok or (may_be_absent and response.status_code == 404):
+                elif response.ok or (may_be_absent and response.status_code == 404) or ended(response):
                     return response
                 else:
                     raise self._refusal(response, method)
@@ -179,14 +204,14 @@ class OpenWhiskClient:
             hint="see that the server runs, then `pipeline resume`",
         )
 
-    def _send(self, method: str, url: str, body: Mapping[str, Any] | None) -> requests.Response:
+    def _send(self, method: str, url: str, body: Mapping[str, Any] | None, read_s: float) -> requests.Response:
         session = getattr(self._local, "session", None)
         if session is None:
             session = self._local.session = requests.Session()
             session.auth, session.verify = self._auth, self._verify
             session.trust_env = False
         response: requests.Response = session.request(
-            method, url, json=body, timeout=(CONNECT_S, READ_S), allow_redirects=False
+            method, url, json=body, timeout=(CONNECT_S, read_s), allow_redirects=False
         )
         return response
 
@@ -219,26 +244,6 @@ def base_url(apihost: str) -> str:
 
 def _pairs(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"key": key, "value": value} for key, value in sorted(values.items())]
-
-
-def _activation(record: Mapping[str, Any]) -> Activation:
-    annotations = {one["key"]: one["value"] for one in record["annotations"]}
-    response = record["response"]
-    init_ms = annotations.get("initTime")
-    return Activation(
-        id=record["activationId"],
-        action=record["name"],
-        start=record["start"] / 1000,
-        end=record.get("end", record["start"]) / 1000,
-        success=bool(response["success"]),
-        status=str(response["status"]),
-        result=response.get("result"),
-        size_bytes=int(response.get("size", 0)),
-        wait_s=annotations.get("waitTime", 0) / 1000,
-        init_s=None if init_ms is None else init_ms / 1000,
-        timed_out=bool(annotations.get("timeout", False)),
-        logs=tuple(map(str, record.get("logs", ()))),
-    )
 
 
 def _may_repeat(method: str, error: OSError) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from pipeline.backends.functions import Action, Activation, Functions
@@ -16,10 +18,11 @@ MINUTE_S = 60.0
 
 
 class PacedFunctions:
-    """Functions of one namespace, of one thread. Only invocations count against the minute; other calls are free.
+    """Functions of one namespace. Only invocations count against the minute; other calls are free.
 
-    What would be refused is not sent, since a refused call counts as well: after as many invocations as a minute may
-    have, and after each refusal, `invoke` raises ThrottledError by itself until it may be tried again.
+    Of one thread, but for `call`, which many may make. What would be refused is not sent, since a refused call counts
+    as well: after as many invocations as a minute may have, and after each refusal, `invoke` raises ThrottledError by
+    itself until it may be tried again.
     """
 
     def __init__(self, functions: Functions, *, clock: Callable[[], float] = time.time) -> None:
@@ -29,6 +32,7 @@ class PacedFunctions:
         self.minute, self.invoked = 0, 0
         self.held: tuple[float, str] = (0.0, "")
         self.waiting: dict[str, float] = {}
+        self.lock = threading.Lock()
 
     def server_limits(self) -> Mapping[str, Any]:
         return self.functions.server_limits()
@@ -49,15 +53,26 @@ class PacedFunctions:
         return self.functions.logs(activation_id)
 
     def invoke(self, name: str, parameters: Mapping[str, Any]) -> str:
-        self.keep_pace()
-        self.invoked += 1
-        try:
+        with self.counted():
             activation = self.functions.invoke(name, parameters)
+        self.waiting[activation] = 0.0
+        return activation
+
+    def call(self, name: str, parameters: Mapping[str, Any]) -> tuple[str, Activation | None]:
+        with self.counted():
+            return self.functions.call(name, parameters)
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Around one invocation. Raises ThrottledError where it is not to be tried yet, or was refused."""
+        with self.lock:
+            self.keep_pace()
+            self.invoked += 1
+        try:
+            yield
         except ThrottledError as error:
             self.held = (self.clock() + error.wait_s, error.message)
             raise
-        self.waiting[activation] = 0.0
-        return activation
 
     def keep_pace(self) -> None:
         """Raises ThrottledError where another invocation is not to be tried yet."""
