@@ -39,32 +39,7 @@ from pipeline.submissions.staff import add_student, create_course
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "submissions_example" / "mnist_train"
 PLACE = re.compile(r"waiting, place (\d+) of")
-COURSE = """
-name = "burst"
-
-[[assignments]]
-name = "small"
-passed_from = 0
-least_isolation = "none"
-limits = { seconds = 3600, start_s = 600 }
-
-[assignments.job]
-kind = "train"
-workers = 1
-epochs = 1
-scored_checkpoints = 0
-
-[assignments.data]
-train_rows = 2000
-validation_rows = 0
-test_rows = 1000
-
-[[assignments.checks]]
-name = "accuracy"
-measure = "accuracy"
-at_least = 0.5
-points = 100
-"""
+COURSE = ROOT / "tests" / "examples" / "smallest.toml"
 
 
 @dataclass
@@ -89,8 +64,7 @@ def main() -> None:
 
 
 def measure(folder: Path, students: int, seconds: float, slots: int) -> dict[str, object]:
-    (folder / "course.toml").write_text(COURSE)
-    course = create_course(folder / "course", folder / "course.toml")
+    course = create_course(folder / "course", COURSE)
     pushes = [Pushed(f"student-{number:03}") for number in range(students)]
     for one in pushes:
         add_student(course, one.student)

@@ -8,7 +8,6 @@ import subprocess
 from pipeline.backends.ci import Look
 from pipeline.embedded.processes import own_environment, own_module
 from pipeline.errors import ThrottledError, UsageError
-from pipeline.faults import point
 from pipeline.lock import held, stop_holder, taken, write_holder
 from pipeline.run import Run, Status
 from pipeline.submissions.entry import Entry
@@ -37,7 +36,6 @@ class LocalBuilds:
             if not taken(lock):
                 raise ThrottledError("its last build has not ended yet", wait_s=STOPPING_S)
             lock.truncate(0)
-            point("spawn")
             with self.course.console(entry.id).open("ab") as console:
                 worker = subprocess.Popen(
                     own_module("pipeline", *self.arguments(entry)),
