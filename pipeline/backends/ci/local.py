@@ -15,6 +15,8 @@ from pipeline.submissions.folder import CourseFolder
 from pipeline.text import one_line
 
 STOPPING_S = 2.0
+NICENESS = 10
+"""Builds give way to whoever pushes, follows or looks at a page, and to the dispatcher: it may be many at a time."""
 
 
 class LocalBuilds:
@@ -47,6 +49,7 @@ class LocalBuilds:
                     pass_fds=(lock.fileno(),),
                     start_new_session=True,
                 )
+            os.setpriority(os.PRIO_PROCESS, worker.pid, NICENESS)
             self.workers.append(worker)
             write_holder(lock, worker.pid)
 
