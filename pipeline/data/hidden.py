@@ -27,9 +27,10 @@ Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
 
 
-def hidden_test(images: Bytes, labels: Bytes, secret: bytes) -> tuple[Bytes, Bytes]:
+def hidden_test(images: Bytes, labels: Bytes, secret: bytes, most: int | None = None) -> tuple[Bytes, Bytes]:
     """Inputs uint8 [rows, 28, 28] and their labels uint8 [rows], in an order and with changes that `secret` decides.
 
+    All pictures take part in the order, and the first `most` of it are made, the same however many these are.
     Each picture is shifted by up to 0.4 pixels each way and its brightness changed by up to a tenth, and then each
     pixel by up to NOISE of 255. Raises CourseError for a secret that could be guessed by trying.
     """
@@ -38,14 +39,14 @@ def hidden_test(images: Bytes, labels: Bytes, secret: bytes) -> tuple[Bytes, Byt
             f"the secret of the hidden test has {len(secret)} bytes, at least {SHORTEST_SECRET} are needed",
             hint="for example: head -c 32 /dev/urandom > FILE",
         )
-    rows = len(images)
-    order = np.argsort(numbers(secret, "order", rows, "<u8"), kind="stable")
+    order = np.argsort(numbers(secret, "order", len(images), "<u8"), kind="stable")[:most]
+    rows = len(order)
     moved = images[order].astype(np.int64)
     for axis, name in ((1, "down"), (2, "right")):
         moved = shifted(moved, axis, around_zero(secret, name, rows, SHIFT))
     bright = moved * (WHOLE + around_zero(secret, "brightness", rows, BRIGHTNESS))[:, None, None]
     unit = PIXEL * PIXEL * WHOLE
-    changed = (bright + unit // 2) // unit + around_zero(secret, "noise", images.size, NOISE).reshape(images.shape)
+    changed = (bright + unit // 2) // unit + around_zero(secret, "noise", moved.size, NOISE).reshape(moved.shape)
     return np.clip(changed, 0, 255).astype(np.uint8), labels[order]
 
 
