@@ -136,6 +136,7 @@ def die_everywhere(run: Command, points: list[Point], folder: Path, expected: di
         assert graded(of_point) == expected, (point, said)
         assert not left_running(of_point), point
         shutil.rmtree(of_point)
+        print(f"died and went on: {point.number} {point.name}", flush=True)
 
 
 def die_on_the_way(run: Command, points: list[Point], folder: Path, expected: dict[str, object]) -> None:
