@@ -1,6 +1,7 @@
 """Processes of ours that are killed at their points (`pipeline/faults.py`), and what points there are.
 
-`PIPELINE_DEATHS=all` has the loops kill at every point, each time anew; without it, at one of each kind.
+`PIPELINE_DEATHS=1` has the loops kill at every point, each time in a run of its own; 5, at every fifth; without it they
+kill at one of each kind.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-EVERY = os.environ.get("PIPELINE_DEATHS", "") == "all"
+EVERY = int(os.environ.get("PIPELINE_DEATHS", "0") or 0)
 KILLED = -signal.SIGKILL
 DIFFERS = re.compile(
     r"[0-9a-f]{32,}|(?<=\.partial-)\w+|[\w-]+(?=\.(?:svg|npy|log)$)|(?<=/course/).+|(?<=/run-one/).+|(?<=/actions/).+"
