@@ -27,7 +27,7 @@ from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import create_course
 
 SMALLEST = ROOT / "tests" / "examples" / "smallest.toml"
-WAIT_S = 120.0
+WAIT_S = 600.0
 
 
 class Deadly:
