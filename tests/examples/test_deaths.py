@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import psutil
@@ -27,6 +28,7 @@ from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import create_course
 
 SMALLEST = ROOT / "tests" / "examples" / "smallest.toml"
+MODEL = EXAMPLES / "mnist_train" / "model.py"
 WAIT_S = 600.0
 
 
@@ -170,8 +172,7 @@ def test_a_run_that_fails_and_dies_at_any_point_ends_once(tmp_path: Path) -> Non
 @pytest.mark.slow
 @pytest.mark.timeout(7200 if EVERY else 900)
 def test_a_run_that_trains_and_dies_at_any_point_ends_once(tmp_path: Path) -> None:
-    files = {"model.py": (EXAMPLES / "mnist_train" / "model.py").read_text()}
-    run = Command(submitted(tmp_path / "repository", "small", files), SMALLEST)
+    run = Command(submitted(tmp_path / "repository", "small", {"model.py": MODEL.read_text()}), SMALLEST)
     points, expected = passed_by(run, tmp_path / "whole", tmp_path / "points", 0)
     kinds = of_each_kind(points)
     names = {point.kind for point in kinds}
@@ -182,3 +183,35 @@ def test_a_run_that_trains_and_dies_at_any_point_ends_once(tmp_path: Path) -> No
     else:  # a failing run dies at the renames
         asks = [point for point in kinds if not point.kind.startswith("rename")]
         die_on_the_way(run, asks, tmp_path / "one", expected)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200 if EVERY else 900)
+@pytest.mark.parametrize("module", ["pipeline.training.server", *(["pipeline.embedded"] if EVERY else [])])
+def test_a_run_whose_server_dies_at_any_point_ends_once(tmp_path: Path, module: str) -> None:
+    """It ends as infrastructure's fault, or is over by then; the next one goes on. CI: only where it keeps parameters."""
+    log = tmp_path / "points"
+    run = Command(submitted(tmp_path / "repository", "small", {"model.py": MODEL.read_text()}), SMALLEST)
+    assert run(tmp_path / "whole", f"{module}:0", log)[0] == 0
+    expected = graded(tmp_path / "whole")
+    points = [point for point in passed(log) if point.pid == started_as(module, passed(log))]
+    tried = points[::EVERY] if EVERY else [one for one in of_each_kind(points) if one.kind == "request PUT /course/*"]
+    print(f"{module}: {len(points)} points, killed at {len(tried)}")
+    assert tried
+    for point in tried:
+        folder = tmp_path / f"at-{point.number}"
+        code, said = run(folder, f"{module}:{point.number}")
+        assert code in {0, Outcome.INFRASTRUCTURE.exit_code}, (point, said)
+        _, said = run(folder)
+        assert graded(folder) == expected, (point, said)
+        assert not left_running(folder), point
+        shutil.rmtree(folder)
+        print(f"died and went on: {point.number} {point.name}", flush=True)
+
+
+def started_as(module: str, points: list[Point]) -> int:
+    """The pid of the process that ran `module`: the first to pass a point that only it passes."""
+    sign = {"pipeline.embedded": "fsync ready.json", "pipeline.training.server": "request PUT /course/training/*"}[
+        module
+    ]
+    return next(point.pid for point in points if fnmatchcase(point.name, sign))
