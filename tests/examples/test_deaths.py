@@ -189,7 +189,7 @@ def test_a_run_that_trains_and_dies_at_any_point_ends_once(tmp_path: Path) -> No
 @pytest.mark.timeout(7200 if EVERY else 900)
 @pytest.mark.parametrize("module", ["pipeline.training.server", *(["pipeline.embedded"] if EVERY else [])])
 def test_a_run_whose_server_dies_at_any_point_ends_once(tmp_path: Path, module: str) -> None:
-    """It ends as infrastructure's fault, or is over by then; the next one goes on. CI: only where it keeps parameters."""
+    """It ends as infrastructure's fault, or is over by then; the next one goes on. CI: where parameters are kept."""
     log = tmp_path / "points"
     run = Command(submitted(tmp_path / "repository", "small", {"model.py": MODEL.read_text()}), SMALLEST)
     assert run(tmp_path / "whole", f"{module}:0", log)[0] == 0
