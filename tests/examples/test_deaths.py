@@ -158,7 +158,7 @@ def passed_by(run: Command, folder: Path, log: Path, code: int) -> tuple[list[Po
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(7200 if EVERY else 900)
 def test_a_run_that_fails_and_dies_at_any_point_ends_once(tmp_path: Path) -> None:
     run = Command(submitted(tmp_path / "repository", "small", {"model.py": "def build_model(:\n"}), SMALLEST)
     points, expected = passed_by(run, tmp_path / "whole", tmp_path / "points", 10)
