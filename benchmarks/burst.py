@@ -4,8 +4,8 @@
 
 Each submission trains on 2,000 images for one epoch in the process sandbox, through all nine stages. Prints how many
 were graded, medians and 95th percentiles of push-to-first-line and push-to-report in seconds, and the report's
-percentile over W / cores, W being the CPU seconds that everything but the pushes' own processes used in this burst. Run
-it on a machine that does nothing else.
+percentile over W / cores, W being the CPU seconds that `pipeline serve` and all that it started used in this burst, the
+pushers' git and hooks not among them. Run it on a machine that does nothing else; the load before it is printed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import socket
@@ -31,40 +30,16 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.submissions.entry import State
+from pipeline.submissions.entry import Entry, State
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import add_student, create_course
 
 ROOT = Path(__file__).resolve().parents[1]
+LOAD = os.getloadavg()[0]
 SOURCE = ROOT / "submissions_example" / "mnist_train"
 PLACE = re.compile(r"waiting, place (\d+) of")
-COURSE = """
-name = "burst"
-
-[[assignments]]
-name = "small"
-passed_from = 0
-least_isolation = "none"
-limits = { seconds = 3600, start_s = 600 }
-
-[assignments.job]
-kind = "train"
-workers = 1
-epochs = 1
-scored_checkpoints = 0
-
-[assignments.data]
-train_rows = 2000
-validation_rows = 0
-test_rows = 1000
-
-[[assignments.checks]]
-name = "accuracy"
-measure = "accuracy"
-at_least = 0.5
-points = 100
-"""
+COURSE = ROOT / "tests" / "examples" / "smallest.toml"
 
 
 @dataclass
@@ -89,14 +64,12 @@ def main() -> None:
 
 
 def measure(folder: Path, students: int, seconds: float, slots: int) -> dict[str, object]:
-    (folder / "course.toml").write_text(COURSE)
-    course = create_course(folder / "course", folder / "course.toml")
+    course = create_course(folder / "course", COURSE)
     pushes = [Pushed(f"student-{number:03}") for number in range(students)]
     for one in pushes:
         add_student(course, one.student)
         clone(folder / one.student, course.repository(one.student, "small"))
     with served(course, slots):
-        busy, own = machine_busy_s(), pushers_s()
         begun = time.monotonic()
         threads = [
             threading.Thread(target=push, args=(one, folder / one.student, number * seconds / students))
@@ -107,15 +80,18 @@ def measure(folder: Path, students: int, seconds: float, slots: int) -> dict[str
         for thread in threads:
             thread.join()
         whole = time.monotonic() - begun
-        work = (machine_busy_s() - busy) - (pushers_s() - own)
-    over = Spool(course.spool).over()
+    return figures(pushes, Spool(course.spool).over(), whole, float((course.folder / "cpu_seconds").read_text()))
+
+
+def figures(pushes: list[Pushed], over: list[Entry], whole: float, work: float) -> dict[str, object]:
     first, report = ([getattr(one, name) for one in pushes] for name in ("first_line_s", "report_s"))
     share = work / (psutil.cpu_count() or 1)
     return {
-        "pushes": students,
+        "pushes": len(pushes),
         "graded": sum(one.state is State.GRADED for one in over),
-        "lost": students - len(over),
-        "told their place": sum(bool(one.places) or one.report_s > 0 for one in pushes),
+        "lost": len(pushes) - len(over),
+        "told their place": sum(bool(one.places) for one in pushes),
+        "started at once": sum(not one.places and one.report_s > 0 for one in pushes),
         "last place told": max((place for one in pushes for place in one.places), default=0),
         "first line, median s": round(statistics.median(first), 2),
         "first line, 95th percentile s": round(percentile(first), 2),
@@ -123,8 +99,10 @@ def measure(folder: Path, students: int, seconds: float, slots: int) -> dict[str
         "report, 95th percentile s": round(percentile(report), 1),
         "whole s": round(whole, 1),
         "W, CPU s": round(work, 1),
-        "CPU s a submission": round(work / students, 2),
+        "CPU s a submission": round(work / len(pushes), 2),
         "95th percentile over W / cores": round(percentile(report) / share, 2),
+        "cores kept busy": round(work / whole, 2),
+        "load before": round(LOAD, 2),
     }
 
 
@@ -157,23 +135,13 @@ def push(one: Pushed, folder: Path, wait_s: float) -> None:
             one.said = line
 
 
-def machine_busy_s() -> float:
-    times = psutil.cpu_times()
-    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))
-
-
-def pushers_s() -> float:
-    """CPU seconds of git and hooks, which are not the runs'."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 @contextmanager
 def served(course: CourseFolder, slots: int) -> Iterator[None]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "pipeline", "serve", "--course", str(course.folder)]
+    command = [sys.executable, "-m", "benchmarks.accounted", str(course.folder / "cpu_seconds")]
+    command += [sys.executable, "-m", "pipeline", "serve", "--course", str(course.folder)]
     with (course.folder / "serve.log").open("ab") as log:
         process = subprocess.Popen([*command, "--pages-port", str(port), "--slots", str(slots)], stdout=log, stderr=log)
     try:

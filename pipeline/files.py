@@ -26,9 +26,7 @@ def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> None:
             os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
-            point(f"fsync {path.name}")
-            os.fsync(file.fileno())
-        point(f"rename {path.name}")
+            sync(file.fileno(), path.name)
         Path(temporary).replace(path)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
@@ -51,9 +49,15 @@ def sync_folder(folder: Path) -> None:
     """Makes a rename in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        sync(descriptor, f"{folder.name}/")
     finally:
         os.close(descriptor)
+
+
+def sync(descriptor: int, name: str, *, content_only: bool = False) -> None:
+    """Makes what was written to `name` durable. The one place of ours that does, so that a test can die before it."""
+    point(f"fsync {name}")
+    (os.fdatasync if content_only and hasattr(os, "fdatasync") else os.fsync)(descriptor)
 
 
 def machine_fault(error: OSError) -> InfrastructureError:

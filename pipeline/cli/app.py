@@ -28,7 +28,8 @@ from pipeline.cli import (
     starter,
     verdict,
 )
-from pipeline.cli.output import show_error, tolerate_any_text, write
+from pipeline.cli.output import show_error, write
+from pipeline.cli.streams import tolerate_any_text
 from pipeline.errors import USAGE_EXIT_CODE, AbortedError, InfrastructureError, PipelineError, UsageError
 
 app = typer.Typer(

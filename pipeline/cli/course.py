@@ -13,8 +13,9 @@ from pipeline.cli.output import output, styled, write, write_json
 from pipeline.errors import UsageError
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.members import authorized_keys, read_key, read_members
+from pipeline.submissions.references import BRANCH
+from pipeline.submissions.reflogs import repositories
 from pipeline.submissions.remotes import read_remotes, webhook_secret
-from pipeline.submissions.repositories import BRANCH, repositories
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import add_student, create_course
 

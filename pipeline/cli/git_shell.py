@@ -11,7 +11,8 @@ import resource
 import sys
 from pathlib import Path
 
-from pipeline.cli.output import show_error, tolerate_any_text
+from pipeline.cli.output import show_error
+from pipeline.cli.streams import tolerate_any_text
 from pipeline.course import VARIABLES
 from pipeline.errors import PipelineError, UsageError
 from pipeline.files import machine_fault

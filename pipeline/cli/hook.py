@@ -8,14 +8,14 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.cli.output import discard, show_error, tolerate_any_text
+from pipeline.cli.streams import discard, tolerate_any_text
 from pipeline.errors import PipelineError
 from pipeline.files import machine_fault
 from pipeline.submissions.arrivals import known_of, spool_pushes
 from pipeline.submissions.entry import now
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.follow import MOST_S, follow
-from pipeline.submissions.receiving import politely, read_updates, refusals, rewritten, too_much, unreadable
+from pipeline.submissions.references import politely, read_updates, unreadable
 from pipeline.submissions.spool import Spool
 from pipeline.text import printable
 
@@ -24,6 +24,8 @@ UPDATES_BYTES = 64 * 1024
 
 def pre_receive(course: CourseFolder, student: str, assignment_name: str, told: str) -> int:
     """0 lets the push in; 1 refuses it as a whole, with every reason."""
+    from pipeline.submissions.receiving import refusals, rewritten, too_much  # git's client, which the other needs not
+
     updates = read_updates(told)
     repository = course.repository(student, assignment_name)
     assignment = course.course().assignment(assignment_name)
@@ -97,11 +99,12 @@ def failed(error: Exception) -> int:
     """Says what went wrong in words for a student; the exit code."""
     if isinstance(error, OSError):
         error = machine_fault(error)
+    from pipeline.cli.app import own_fault  # the whole command line, which no push needs that goes well
+    from pipeline.cli.output import show_error
+
     if isinstance(error, PipelineError):
         show_error(error)
         return error.exit_code
-    from pipeline.cli.app import own_fault  # the whole command line, which no push needs that goes well
-
     return own_fault(error)
 
 

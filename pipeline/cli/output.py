@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import sys
-from typing import IO, Any
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from pipeline.cli.streams import discard
 from pipeline.errors import PipelineError
 from pipeline.text import printable
 
@@ -44,24 +43,6 @@ def write(text: str) -> None:
 
 def write_json(value: Any) -> None:
     write(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-
-
-def discard(stream: IO[str]) -> None:
-    """Sends all further output of `stream` nowhere, the interpreter's last flush included."""
-    try:
-        descriptor = stream.fileno()
-    except (io.UnsupportedOperation, ValueError):
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, descriptor)
-    os.close(nowhere)
-
-
-def tolerate_any_text() -> None:
-    """A terminal or log without UTF-8 shows question marks instead of ending the program."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
 
 
 def styled(text: str, style: str = "") -> Text:

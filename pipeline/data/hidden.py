@@ -27,11 +27,10 @@ Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
 
 
-def hidden_test(images: Bytes, labels: Bytes, secret: bytes, first: int | None = None) -> tuple[Bytes, Bytes]:
+def hidden_test(images: Bytes, labels: Bytes, secret: bytes, most: int | None = None) -> tuple[Bytes, Bytes]:
     """Inputs uint8 [rows, 28, 28] and their labels uint8 [rows], in an order and with changes that `secret` decides.
 
-    With `first` only so many of them, the same as the first of all.
-
+    All pictures take part in the order, and the first `most` of it are made, the same however many these are.
     Each picture is shifted by up to 0.4 pixels each way and its brightness changed by up to a tenth, and then each
     pixel by up to NOISE of 255. Raises CourseError for a secret that could be guessed by trying.
     """
@@ -40,7 +39,7 @@ def hidden_test(images: Bytes, labels: Bytes, secret: bytes, first: int | None =
             f"the secret of the hidden test has {len(secret)} bytes, at least {SHORTEST_SECRET} are needed",
             hint="for example: head -c 32 /dev/urandom > FILE",
         )
-    order = np.argsort(numbers(secret, "order", len(images), "<u8"), kind="stable")[:first]
+    order = np.argsort(numbers(secret, "order", len(images), "<u8"), kind="stable")[:most]
     rows = len(order)
     moved = images[order].astype(np.int64)
     for axis, name in ((1, "down"), (2, "right")):

@@ -15,6 +15,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from pipeline.embedded import asking
 from pipeline.embedded.bucket_guard import BucketGuard
 from pipeline.embedded.contract import Forwarded
 from pipeline.embedded.s3_errors import Refusal
@@ -92,7 +93,7 @@ class Forwarder:
 
     async def start(self) -> None:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
-        self.session = aiohttp.ClientSession(
+        self.session = asking.session(
             timeout=timeout,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),

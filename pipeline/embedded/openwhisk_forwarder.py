@@ -22,6 +22,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from pipeline.embedded import asking
 from pipeline.embedded.contract import Forwarded, Invoked, Invoking
 from pipeline.embedded.forwarder import CONNECTIONS, Full
 from pipeline.embedded.invocation_rules import OWN, authenticate, permitted
@@ -100,7 +101,7 @@ class OpenWhiskForwarder:
     async def start(self) -> None:
         timeout = aiohttp.ClientTimeout(total=ANSWER_S, sock_connect=CONNECT_S)
         connector = aiohttp.TCPConnector(limit=CONNECTIONS, ssl=self.upstream.verify)
-        self.session = aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), connector=connector)
+        self.session = asking.session(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), connector=connector)
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self.handle)
         self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)

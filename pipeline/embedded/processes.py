@@ -92,5 +92,5 @@ def own_module(name: str, *arguments: str) -> list[str]:
 def own_environment() -> dict[str, str]:
     """For a process of ours: it finds this package, and a fault that a test has put here is not its own."""
     root = str(Path(pipeline.__file__).parent.parent)
-    inherited = {name: value for name, value in os.environ.items() if name != faults.DIE_AT_VARIABLE}
+    inherited = faults.inherited(os.environ)
     return dict(inherited, PYTHONPATH=os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))))

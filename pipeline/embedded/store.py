@@ -19,6 +19,7 @@ from pathlib import Path
 
 import aiohttp
 
+from pipeline.embedded import asking
 from pipeline.embedded.processes import bound_to_parent
 from pipeline.errors import InfrastructureError
 
@@ -128,7 +129,7 @@ class Store:
 
     async def answers(self) -> None:
         """Waits for any HTTP answer: an unsigned request is refused, by a store that runs."""
-        async with aiohttp.ClientSession() as session:
+        async with asking.session() as session:
             while True:
                 with suppress(aiohttp.ClientError, OSError):
                     async with session.get(f"http://{self.endpoint}/"):

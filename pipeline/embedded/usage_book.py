@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline.embedded.contract import Usage
+from pipeline.files import sync
 
 
 class UsageBook:
@@ -46,7 +47,7 @@ class UsageBook:
         with os.fdopen(descriptor, "ab") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno(), self.path.name)
 
     def of(self, namespace: str) -> list[Usage]:
         return [usage for owner, usage in self.entries.values() if owner == namespace]

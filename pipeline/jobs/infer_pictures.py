@@ -65,7 +65,7 @@ def pictures_of(run: Run) -> Pictures:
             hint="lower data.images or job.burst in course.toml",
         )
     own = secret(run, done(run.record.checked, "check").assignment)
-    images, labels = hidden.hidden_test(*tests, own, first=wanted)
+    images, labels = hidden.hidden_test(*tests, own, wanted)
     digits = np.arange(DIGITS, dtype=np.uint8)
     return Pictures(np.concatenate([one_of_each(files), images]), np.concatenate([digits, labels]))
 

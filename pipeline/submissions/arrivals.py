@@ -9,7 +9,8 @@ from pathlib import Path
 from pipeline.errors import InfrastructureError, PipelineError
 from pipeline.submissions.entry import Entry, submission_id
 from pipeline.submissions.folder import CourseFolder
-from pipeline.submissions.repositories import REF, Moved, pushes, repositories
+from pipeline.submissions.references import REF
+from pipeline.submissions.reflogs import Moved, pushes, repositories
 from pipeline.submissions.spool import Spool
 
 

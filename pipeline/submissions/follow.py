@@ -17,7 +17,8 @@ from pipeline.submissions.queue import place_of
 from pipeline.submissions.spool import Spool
 from pipeline.text import printable
 
-LOOK_S = 0.25
+LOOK_S, WAITING_LOOK_S = 0.25, 1.0
+"""Of a log that grows; and of a queue, at which many may look at once."""
 MOST_S = 1800.0
 DISPATCHER_S = 10.0
 """So long a dispatcher may be away, being started anew say, before the pusher is let go."""
@@ -97,7 +98,7 @@ def follow(
         if clock() > begun + most_s:
             yield f"it goes on without you; submission {entry.short} is at {address(course, entry)}"
             return
-        sleep(LOOK_S)
+        sleep(WAITING_LOOK_S if entry.state is State.WAITING else LOOK_S)
 
 
 def waiting_line(course: CourseFolder, spool: Spool, entry: Entry) -> str:

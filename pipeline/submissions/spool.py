@@ -13,7 +13,6 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from pipeline.errors import InfrastructureError, UsageError
-from pipeline.faults import point
 from pipeline.files import sync_folder, write_json
 from pipeline.submissions.entry import Entry, checked_id
 
@@ -154,7 +153,6 @@ class Spool:
     def put_away(self, entry: Entry) -> None:
         name = f"{entry.id}.json"
         if (self.active_folder / name).exists():
-            point(f"rename {name}")
             (self.active_folder / name).replace(self.over_folder / name)
             sync_folder(self.over_folder)
 

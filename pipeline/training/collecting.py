@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 
 import numpy as np
-import torch
 
 from pipeline.backends import Backends
 from pipeline.backends.functions import Functions
@@ -65,7 +65,7 @@ def collect_training(run: Run, backends: Backends, log: StageLog) -> None:
             **stored(backends.servers.traffic("train")),
             updates=status.version if status else None,
             host_cpu_percent=state.host_cpu_percent,
-            torch=torch.__version__,
+            torch=version("torch"),
             notes=(*state.notes, *(() if backends.servers.measures else (NOT_MEASURED,))),
             missing=missing,
         ),

@@ -38,9 +38,8 @@ def prepare(run: Run, memory: Memory, run_bucket: Bucket, course_bucket: Bucket)
     put_shards(memory, run_bucket, job, images[: data.train_rows], labels[: data.train_rows])
     kept_out = slice(len(images) - data.validation_rows, len(images))
     tests = mnist.read_images(files.test_images), mnist.read_labels(files.test_labels)
-    hidden_images, hidden_labels = hidden.hidden_test(*tests, secret(run, assignment))
     inputs = {
-        HIDDEN: (hidden_images[: data.test_rows], hidden_labels[: data.test_rows]),
+        HIDDEN: hidden.hidden_test(*tests, secret(run, assignment), data.test_rows),
         VALIDATION: (images[kept_out], labels[kept_out]),
     }
     put_inputs(run, memory, course_bucket, inputs)

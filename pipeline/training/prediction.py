@@ -27,7 +27,7 @@ from pipeline.training.execution import HIDDEN, Memory, PredictionState
 
 STORE_PORT = 9000
 AT_ONCE = 2
-POLL_S = 0.1
+POLL_S = 0.3
 REQUESTS, BYTES, ANSWER_BYTES = 64, 512 * 2**20, 8 * 2**20
 """The most that one prediction may ask of the store, and the most that it may put there, all attempts together."""
 ATTEMPTS = 2

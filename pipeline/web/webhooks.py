@@ -19,9 +19,10 @@ from pydantic import BaseModel, Field, ValidationError
 from pipeline.submissions.arrivals import entry_of
 from pipeline.submissions.entry import COMMIT, Entry, State, now
 from pipeline.submissions.folder import CourseFolder
-from pipeline.submissions.receiving import Update, politely, refusals
+from pipeline.submissions.receiving import refusals
+from pipeline.submissions.references import BRANCH, Update, politely
+from pipeline.submissions.reflogs import Moved
 from pipeline.submissions.remotes import Remote, owner_of, read_remotes
-from pipeline.submissions.repositories import BRANCH, Moved
 from pipeline.submissions.spool import Spool
 from pipeline.text import one_line
 

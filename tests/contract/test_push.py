@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.deaths import of_first, passed
 from support.pushes import STUDENT, Clone, dispatching, spooled
 from support.submissions import ScriptedBuilds, course_folder
 
@@ -141,20 +142,25 @@ def test_objects_are_checked(course: CourseFolder, clone: Clone) -> None:
     assert spooled(course) == []
 
 
-def points_of(course: CourseFolder, clone: Clone, log: Path) -> int:
-    """How many points a push passes in its hooks."""
-    clone.commit("x = 0\n")
-    clone.push(PIPELINE_DIE_LOG=str(log))
-    return len(log.read_text().splitlines())
-
-
-def test_a_push_is_found_wherever_its_hook_was_killed(course: CourseFolder, clone: Clone, tmp_path: Path) -> None:
-    points = points_of(course, clone, tmp_path / "points")
-    assert points >= 2
-    pushed = [spooled(course)[0].new]
-    for at in range(1, points + 1):
+def test_a_push_is_found_wherever_its_hooks_were_killed(course: CourseFolder, clone: Clone, tmp_path: Path) -> None:
+    """Where pre-receive dies nothing is let in; where post-receive does, the reconciler finds what was."""
+    pushed = [clone.commit("x = 0\n")]
+    clone.push(PIPELINE_DIE_LOG=str(tmp_path / "points"))
+    points = passed(tmp_path / "points")
+    before = len(of_first(points))
+    after = len(points) - before
+    print(f"pre-receive passes {before} points, post-receive {after}")
+    assert before >= 1
+    assert after >= 3
+    for at in range(1, before + 1):
+        commit = clone.commit(f"x = -{at}\n")
+        assert "pre-receive hook declined" in clone.push(check=False, PIPELINE_DIE_AT=f"pre-receive:{at}")
+        assert reconcile(course, Spool(course.spool)) == []
+        clone.push()
+        pushed.append(commit)
+    for at in range(1, after + 1):
         pushed.append(clone.commit(f"x = {at}\n"))
-        clone.push(PIPELINE_DIE_AT=str(at))
+        clone.push(PIPELINE_DIE_AT=f"post-receive:{at}")
     reconcile(course, Spool(course.spool))
     assert [one.new for one in spooled(course)] == pushed
     assert reconcile(course, Spool(course.spool)) == []

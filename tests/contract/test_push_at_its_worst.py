@@ -82,7 +82,7 @@ def test_one_repository_that_cannot_be_read_keeps_nobody_else_from_being_found(
     course: CourseFolder, clone: Clone
 ) -> None:
     commit = clone.commit("x = 1\n")
-    clone.push(PIPELINE_DIE_AT="1")
+    clone.push(PIPELINE_DIE_AT="post-receive:1")
     assert spooled(course) == []
     (course.repositories / "Not a name").mkdir()
     (course.repositories / "Not a name" / "mnist-train.git").mkdir()

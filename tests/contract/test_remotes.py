@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from pipeline.backends.ci.local import LocalBuilds
 from pipeline.cli.app import app, call
 from pipeline.errors import UsageError
+from pipeline.submissions.references import REF
 from pipeline.submissions.remotes import Remote, add_remote, owner_of, read_remotes
-from pipeline.submissions.repositories import REF
 from pipeline.submissions.staff import add_student
 
 ROOT = Path(__file__).resolve().parents[2]

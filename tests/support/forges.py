@@ -14,8 +14,8 @@ from werkzeug.test import TestResponse
 
 from pipeline.submissions.entry import Entry
 from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.references import REF
 from pipeline.submissions.remotes import webhook_secret
-from pipeline.submissions.repositories import REF
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import add_student
 from pipeline.web.app import create_app

@@ -128,6 +128,12 @@ def test_no_hidden_input_is_a_public_picture_but_each_is_near_its_own() -> None:
     assert min(np.corrcoef(one.ravel(), own.ravel())[0, 1] for one, own in pairs) > 0.6
 
 
+def test_the_first_of_a_hidden_test_are_the_same_however_many_are_made() -> None:
+    images, labels = pictures(50)
+    for whole, part in zip(hidden_test(images, labels, SECRET), hidden_test(images, labels, SECRET, 20), strict=True):
+        assert np.array_equal(whole[:20], part)
+
+
 def test_a_secret_that_could_be_guessed_is_refused() -> None:
     with pytest.raises(CourseError, match="at least 16"):
         hidden_test(*pictures(2), b"1234")

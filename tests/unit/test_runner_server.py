@@ -221,7 +221,10 @@ def test_an_image_without_code_takes_init_twice_and_names_a_wrong_task(start: St
         assert container.post("/init", {"value": {"name": "x", "main": "main", "binary": False}})[0] == 200
     status, answer = container.run(task="trian")
     assert status == 200
-    assert answer["error"] == "Wrong parameters: task must be one of train, predict, function, not 'trian'"
+    assert (
+        answer["error"]
+        == "Wrong parameters: task must be one of train, predict, infer, map, reduce, matrix, function, not 'trian'"
+    )
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ import requests
 from pipeline.backends.ci.jenkins_jobs import Item
 from pipeline.build_server import BuildServer
 from pipeline.errors import InfrastructureError, ThrottledError
-from pipeline.faults import point
 from pipeline.text import one_line
 
 # while Jenkins starts, or a proxy before it does
@@ -82,7 +81,6 @@ class Connection:
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
         with self.asking(path):
-            point("request")
             answer = self.session.request(
                 method, self.server.url + path, timeout=self.server.timeout_s, allow_redirects=False, **options
             )

@@ -5,7 +5,6 @@ A submission's id is a parameter of its build: after a kill between a request an
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ from pipeline.backends.ci.jenkins import Connection, MissingError, job_path, que
 from pipeline.backends.ci.jenkins_jobs import job_name
 from pipeline.build_server import BuildServer
 from pipeline.errors import InfrastructureError, Outcome
-from pipeline.files import write_bytes, write_json
+from pipeline.files import sync, write_bytes, write_json
 from pipeline.result import Result
 from pipeline.run import Status
 from pipeline.submissions.entry import Entry
@@ -249,5 +248,5 @@ def append(file: Path, at: int, content: bytes) -> int:
         console.truncate(at)
         console.write(content)
         console.flush()
-        os.fsync(console.fileno())
+        sync(console.fileno(), file.name)
     return at + len(content)

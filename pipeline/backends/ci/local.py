@@ -8,7 +8,6 @@ import subprocess
 from pipeline.backends.ci import Look
 from pipeline.embedded.processes import own_environment, own_module
 from pipeline.errors import ThrottledError, UsageError
-from pipeline.faults import point
 from pipeline.lock import held, stop_holder, taken, write_holder
 from pipeline.run import Run, Status
 from pipeline.submissions.entry import Entry
@@ -16,6 +15,8 @@ from pipeline.submissions.folder import CourseFolder
 from pipeline.text import one_line
 
 STOPPING_S = 2.0
+NICENESS = 10
+"""Builds give way to whoever pushes, follows or looks at a page, and to the dispatcher: it may be many at a time."""
 
 
 class LocalBuilds:
@@ -37,7 +38,6 @@ class LocalBuilds:
             if not taken(lock):
                 raise ThrottledError("its last build has not ended yet", wait_s=STOPPING_S)
             lock.truncate(0)
-            point("spawn")
             with self.course.console(entry.id).open("ab") as console:
                 worker = subprocess.Popen(
                     own_module("pipeline", *self.arguments(entry)),
@@ -49,6 +49,7 @@ class LocalBuilds:
                     pass_fds=(lock.fileno(),),
                     start_new_session=True,
                 )
+            os.setpriority(os.PRIO_PROCESS, worker.pid, NICENESS)
             self.workers.append(worker)
             write_holder(lock, worker.pid)
 

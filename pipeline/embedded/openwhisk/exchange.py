@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.embedded.openwhisk.containers import NoReplyError, NoReplyInTimeError, Reply
+from pipeline.faults import point
 
 Address = Path | tuple[str, int]
 """A Unix socket, or host and port."""
@@ -104,6 +105,7 @@ async def _post(address: Address, path: str, body: bytes, reply_limit: int, ende
         f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\nUser-Agent: openwhisk-invoker\r\n\r\n"
     )
+    point(f"request POST {path}")
     transport, reader = await _connected(address, lambda: _ReplyReader(head.encode() + body, reply_limit), ended)
 
     def on_end(_: asyncio.Future[Any]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.files import sync_folder
+from pipeline.files import sync, sync_folder
 
 NAME = "activations-{:08d}.jsonl"
 PATTERN = "activations-????????.jsonl"
@@ -120,7 +120,7 @@ class Segments:
         while self._sync is not None and not self._sync.done():
             await self._sync
         for segment in self._segments.values():
-            os.fsync(segment.file)
+            sync(segment.file, segment.path.name)
             os.close(segment.file)
         self._segments.clear()
 
@@ -131,7 +131,7 @@ class Segments:
             copies = [os.dup(self._unsynced.pop()) for _ in range(len(self._unsynced))]
             for copy in copies:
                 with contextlib.suppress(OSError):
-                    await asyncio.to_thread(os.fdatasync, copy)
+                    await asyncio.to_thread(sync, copy, "activations", content_only=True)
                 os.close(copy)
 
 
