@@ -32,8 +32,8 @@ ARGUMENTS = {"mode": "count"}
 PATIENCE_S = 60.0
 BETWEEN_S = 0.002
 TURN = 10
-SETTLED_S = 1.5
-"""The container of the action as it was is gone by then, and costs the new one's start no time."""
+SETTLED_S = 2.5
+"""By then the action's former container is gone, another network is held ready, and neither takes a start's time."""
 REMOVAL_S = 2.0
 
 
@@ -136,6 +136,7 @@ def cold(server: Server, image: str, starts: int) -> None:
     bare, ours = [], []
     for _ in range(starts):
         if has_image(image):
+            time.sleep(SETTLED_S)
             with bare_container(image) as (_, took):
                 bare.append(took)
         server.renew(image)

@@ -21,10 +21,11 @@ CHILD = (
     "    done = subprocess.run([sys.executable, '-c', code])\n    return {'code': done.returncode}\n"
 )
 CRASH = "import os\n\n\ndef main(params):\n    print('last words', flush=True)\n    os._exit(3)\n"
-SLEEP = "import time\n\n\ndef main(params):\n    print('asleep', flush=True)\n    time.sleep(60)\n"
+SLEEP = "import time\n\n\ndef main(params):\n    print('asleep', flush=True)\n    time.sleep(600)\n"
 FINE = "def main(params):\n    return {'fine': True}\n"
-REAL_ONE_LATE_S = 10.0
+REAL_ONE_LATE_MS = 10_000
 """The recorded server answers a crash after 12 s."""
+LATE_MS = 5_000
 
 
 @pytest.fixture(scope="module", params=SANDBOXES)
@@ -68,9 +69,9 @@ def test_a_kill_for_memory_is_called_so(server: Server, code: str) -> None:
 
 def test_a_crash_is_answered_at_once_with_its_last_words(server: Server) -> None:
     create(server, CRASH)
-    begun = time.monotonic()
     answer = server.call().json()
-    assert time.monotonic() - begun < REAL_ONE_LATE_S
+    # as the server counts it, from when there is a container
+    assert answer["duration"] < REAL_ONE_LATE_MS
     assert answer["response"]["result"] == {
         "error": "The action did not produce a valid response and exited unexpectedly."
     }
@@ -82,10 +83,10 @@ def test_a_crash_is_answered_at_once_with_its_last_words(server: Server) -> None
 
 
 def test_a_late_action_is_answered_when_its_time_is_over(server: Server) -> None:
-    create(server, SLEEP, timeout=1000)
-    begun = time.monotonic()
+    """A blocking call that is not answered in 60 s has no response. /init has as much time, and needs it."""
+    create(server, SLEEP, timeout=LATE_MS)
     answer = server.call().json()
-    assert time.monotonic() - begun < REAL_ONE_LATE_S
-    assert answer["response"]["result"] == {"error": "The action exceeded its time limits of 1000 milliseconds."}
+    error = f"The action exceeded its time limits of {LATE_MS} milliseconds."
+    assert answer["response"]["result"] == {"error": error}
     assert {"key": "timeout", "value": True} in answer["annotations"]
     assert "stdout: asleep" in server.record(answer["activationId"])["logs"][0]

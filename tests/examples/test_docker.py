@@ -142,10 +142,11 @@ def test_everything_killed_in_mid_run_is_resumed_and_nothing_is_left(world: Worl
 def test_what_a_killed_run_left_goes_without_anybody_coming_back(world: World, out: Path) -> None:
     """By the guardian: `out` fails where containers, networks or rules are still there after a while."""
     with world.training(out) as coordinator:
-        supervisor = family(supervisor_of(out))
-        guardian = [one for one in supervisor if "leftovers" in " ".join(one.cmdline())]
+        # the servers descend from who started them, and their guardian with them
+        everybody = [*family(coordinator.pid), *family(supervisor_of(out))]
+        guardian = [one for one in everybody if "leftovers" in " ".join(one.cmdline())]
         assert guardian
-        kill([*family(coordinator.pid), *(one for one in supervisor if one not in guardian)])
+        kill([one for one in everybody if one not in guardian])
 
 
 def test_a_stopped_run_frees_everything(world: World, out: Path) -> None:

@@ -32,13 +32,15 @@ SUPERVISES = """
 import asyncio, sys
 from pathlib import Path
 import docker
-from pipeline.embedded.contract import DockerImage
+from pipeline.embedded.contract import DockerImage, Reach
 from support.both_sandboxes import DockerSandbox
 async def main():
     image = DockerImage.model_validate_json(sys.argv[2])
     made = DockerSandbox(Path(sys.argv[1]), image, docker.from_env())
+    await made.maker.set_reach(Reach(namespace="guest", action="action", services=()))
     await made.initialised("import os\\ndef main(params):\\n    os.fork()\\n    while True: pass\\n")
     making = asyncio.create_task(made.create("two"))
+    made.maker.seats.hold("guest")
     print(made.maker.owner.text, made.maker.guardian.process.pid, flush=True)
     await asyncio.sleep(600)
 asyncio.run(main())
@@ -200,11 +202,11 @@ def test_a_container_is_really_paused_and_one_that_cannot_go_on_is_told(in_docke
 def test_more_containers_than_a_network_has_addresses_are_refused_and_addresses_come_back(in_docker: InEither) -> None:
     async def steps(made: DockerSandbox) -> None:
         network = await made.maker.networks.of("guest")
-        taken = [made.maker.addresses.take(network) for _ in range(made.maker.most)]
-        made.maker.addresses.take(network)  # that of one on its way out
+        taken = [made.maker.seats.addresses.take(network) for _ in range(made.maker.most)]
+        made.maker.seats.addresses.take(network)  # that of one on its way out
         with pytest.raises(NoContainerError, match="addresses"):
             await made.create()
-        made.maker.addresses.give_back(network, taken[0])
+        made.maker.seats.addresses.give_back(network, taken[0])
         container = await made.create()
         await container.stop()
         await (await made.create()).stop()

@@ -23,7 +23,8 @@ JARS = [Path("/usr/share/java") / name for name in ("groovy-all.jar", "antlr.jar
 OPENED = [f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in ("lang", "io", "util")]
 # faster to start: no second compiler, no search for the number of processors
 QUICK = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"]
-PATIENCE_S = 240
+PATIENCE_S, EACH_S = 240, 10
+"""For the Java machine and a build, and for each build more."""
 
 
 def needed() -> str | None:
@@ -137,7 +138,7 @@ def launched(builds: Sequence[Build]) -> subprocess.Popen[bytes]:
 
 def ended(process: subprocess.Popen[bytes], builds: Sequence[Build]) -> None:
     try:
-        process.wait(PATIENCE_S)
+        process.wait(PATIENCE_S + EACH_S * (len(builds) - 1))
     except subprocess.TimeoutExpired:
         stop(process, builds)
         pytest.fail("a build did not end:\n" + "\n".join(build.console[-3000:] for build in builds))

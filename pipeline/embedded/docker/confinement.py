@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from docker.types import LogConfig, Mount, Ulimit
 from pipeline.embedded.docker import seccomp
 from pipeline.embedded.docker.engine import Engine
 from pipeline.embedded.docker.images import Found
-from pipeline.embedded.docker.networks import Network
+from pipeline.embedded.docker.seats import Seat, attachment, endpoint
 from pipeline.embedded.openwhisk.containers import ContainerSpec
 
 USER = "10001:10001"
@@ -30,11 +29,9 @@ LOG_OPTIONS = {"max-size": "1m", "max-file": "1"}
 
 @dataclass(frozen=True)
 class Room:
-    """What one container gets: an address on a network, names of what it may reach there, its part of the machine."""
+    """What one container gets: a seat on a network, and its part of the machine."""
 
-    network: Network
-    address: str
-    hosts: Mapping[str, str]
+    seat: Seat
     processes: int
     pool_mb: int
 
@@ -45,7 +42,6 @@ class Room:
 
 def create(engine: Engine, name: str, spec: ContainerSpec, image: Found, room: Room, labels: dict[str, str]) -> str:
     """Makes the container, not started; the engine's id of it. Raises ENGINE_ERRORS."""
-    place: Any = {room.network.name: engine.api.create_endpoint_config(ipv4_address=room.address)}
     made = engine.api.create_container(
         image.id,
         name=name,
@@ -54,7 +50,7 @@ def create(engine: Engine, name: str, spec: ContainerSpec, image: Found, room: R
         labels=labels,
         stdin_open=False,
         host_config=engine.api.create_host_config(**host_config(engine, spec, image, room)),
-        networking_config=engine.api.create_networking_config(place),
+        networking_config=None if room.seat.holder else endpoint(engine, room.seat),
     )
     return str(made["Id"])
 
@@ -64,10 +60,7 @@ def host_config(engine: Engine, spec: ContainerSpec, image: Found, room: Room) -
     filtered = seccomp.option(engine.machine)
     return {
         "init": True,
-        "network_mode": room.network.name,
-        # names are not looked up outside: where this host asks a server on its loopback, docker would ask it from here
-        "dns": [room.network.gateway],
-        "extra_hosts": dict(room.hosts),
+        **network(room.seat),
         "read_only": True,
         "tmpfs": {"/tmp": f"rw,noexec,nosuid,nodev,size={TMP_MB}m,mode=1777"},
         "shm_size": TMP_MB * MB,
@@ -82,6 +75,11 @@ def host_config(engine: Engine, spec: ContainerSpec, image: Found, room: Room) -
         "log_config": LogConfig(type=LogConfig.types.JSON, config=LOG_OPTIONS),
         "restart_policy": {"Name": "no"},
     }
+
+
+def network(seat: Seat) -> dict[str, Any]:
+    """Who joins a holder has its names too."""
+    return {"network_mode": f"container:{seat.holder}"} if seat.holder else attachment(seat)
 
 
 def limit(name: str, value: int) -> Ulimit:

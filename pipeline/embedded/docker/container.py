@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-import docker.errors
-
 from pipeline.embedded.contract import Usage
 from pipeline.embedded.docker.engine import ENGINE_ERRORS, Engine, said
 from pipeline.embedded.docker.output import Output, attach
+from pipeline.embedded.docker.removal import removed
+from pipeline.embedded.docker.seats import Seat
 from pipeline.embedded.openwhisk.containers import ExitState, NoContainerError, NoReplyError, Reply
 from pipeline.embedded.openwhisk.exchange import post
 from pipeline.embedded.openwhisk.logs import LogBuffer, LogLine
 from pipeline.embedded.sandbox.tree import kill
 from pipeline.embedded.sandbox.watch import Watch
-
-log = logging.getLogger(__name__)
 
 PORT = 8080
 START_OUTPUT = 4096
@@ -29,21 +26,20 @@ ENDING_S = 10.0
 """How long the engine may take to say how a container ended of which no process is left."""
 TOLD_S = 0.5
 """That memory was the reason the engine may learn after the end."""
-REMOVAL_TRIES = 20
-REMOVAL_PAUSE_S = 0.25
 
 
 class DockerContainer:
     """Implements `Container`. `free` gives back what the maker gave it; called once, when the container is gone."""
 
     def __init__(
-        self, name: str, number: str, image: str, engine: Engine, address: str, free: Callable[[DockerContainer], None]
+        self, name: str, number: str, image: str, engine: Engine, seat: Seat, free: Callable[[DockerContainer], None]
     ) -> None:
         self.name = name
         self.number = number
         self.image = image
         self.engine = engine
-        self.address = address
+        self.address = seat.address
+        self.holder = seat.holder
         self.free = free
         self.activation = ""
         self.buffer = LogBuffer()
@@ -171,20 +167,11 @@ class DockerContainer:
         await asyncio.shield(self.removal)
 
     async def remove(self) -> None:
-        """By name, with its volumes, until the engine has it no more."""
+        """With what held its network, which is no other container's."""
         if self.watch is not None and not self.ended.done():
             self.watch.look(closely=True)
-        for _ in range(REMOVAL_TRIES):
-            try:
-                await self.engine.do(self.engine.api.remove_container, self.name, force=True, v=True)
-                break
-            except docker.errors.NotFound:
-                break
-            except ENGINE_ERRORS as error:
-                # one that is frozen or held is ended from outside; another removal may be on its way
-                log.warning("container %s is not removed yet: %s", self.name, said(error))
-                await self.force()
-                await asyncio.sleep(REMOVAL_PAUSE_S)
+        holders = [removed(self.engine, self.holder)] if self.holder else []
+        await asyncio.gather(removed(self.engine, self.name, self.force), *holders)
         if not self.ended.done():
             self.ended.set_result(KILLED)
         if self.output is not None:

@@ -11,7 +11,6 @@ import docker.errors
 
 from pipeline.embedded.contract import CODE_IMAGE, EVERY_ACTION, Reach
 from pipeline.embedded.docker import leftovers
-from pipeline.embedded.docker.addresses import Addresses
 from pipeline.embedded.docker.confinement import Room, create
 from pipeline.embedded.docker.container import DockerContainer
 from pipeline.embedded.docker.endings import Endings
@@ -21,6 +20,7 @@ from pipeline.embedded.docker.images import Found, Images, Registry
 from pipeline.embedded.docker.measures import UNSEEN, Measures
 from pipeline.embedded.docker.networks import Network, Networks
 from pipeline.embedded.docker.owner import owner_of
+from pipeline.embedded.docker.seats import Seat, Seats
 from pipeline.embedded.openwhisk.containers import ContainerSpec, NoContainerError, NoImageError
 from pipeline.embedded.openwhisk.settings import default_pool_mb
 from pipeline.embedded.settings import EmbeddedSettings
@@ -45,11 +45,11 @@ class DockerMaker:
         self.owner = owner_of(os.getpid(), state.folder)
         leftovers.sweep(self.engine.client)
         self.networks = Networks(self.engine.client, self.owner, settings.networks, settings.containers)
+        self.seats = Seats(self.engine, self.networks, self.owner)
         host = (settings.registry or "").partition("/")[0]
         registry = Registry(host, settings.registry_auth_file) if host else None
         self.images = Images(self.engine, state.image_file, registry)
         self.pool_mb = settings.pool_mb or default_pool_mb()
-        self.addresses = Addresses()
         self.endings = Endings(self.engine, self.owner.text)
         self.measures = Measures(self.engine)
         self.guardian = Guardian()
@@ -98,14 +98,13 @@ class DockerMaker:
 
     async def begun(self, spec: ContainerSpec, image: Found, network: Network) -> DockerContainer:
         """What fails leaves nothing."""
-        address = self.addresses.take(network)
-        self.networks.admit(address, spec.namespace, spec.action)
+        seat = await self.seats.take(spec.namespace, network)
+        self.networks.admit(seat.address, spec.namespace, spec.action)
         reach = self.reach(spec)
-        room = Room(network, address, self.networks.hosts(spec.namespace), reach.processes, self.pool_mb)
+        room = Room(seat, reach.processes, self.pool_mb)
         name = f"{PREFIX}{spec.name}"
         labels = self.owner.labels(spec.namespace)
-        free = partial(self.free, network=network)
-        container = DockerContainer(name, "", image.id, self.engine, address, free)
+        container = DockerContainer(name, "", image.id, self.engine, seat, partial(self.free, seat=seat))
         self.containers[name] = container
         try:
             container.number = await self.engine.do(create, self.engine, name, spec, image, room, labels)
@@ -120,16 +119,18 @@ class DockerMaker:
             raise
         return container
 
-    def free(self, container: DockerContainer, network: Network) -> None:
+    def free(self, container: DockerContainer, seat: Seat) -> None:
         self.containers.pop(container.name, None)
         self.endings.containers.pop(container.number, None)
-        self.networks.dismiss(container.address)
-        self.addresses.give_back(network, container.address)
+        self.networks.dismiss(seat.address)
+        self.seats.give_back(seat)
 
     async def set_reach(self, reach: Reach) -> dict[str, str]:
         """Services change for containers that are there too; what their processes may be does not."""
         self.reaches[reach.namespace, reach.action] = reach
-        return await self.networks.set_reach(reach)
+        inside = await self.networks.set_reach(reach)
+        self.seats.hold(reach.namespace)
+        return inside
 
     def reach(self, spec: ContainerSpec) -> Reach:
         """The action's own, else the namespace's."""
@@ -146,7 +147,8 @@ class DockerMaker:
         """Containers first: a network goes when nothing is on it."""
         if self.watching is not None:
             self.watching.cancel()
-        await asyncio.gather(*(container.stop() for container in list(self.containers.values())))
+        containers = list(self.containers.values())
+        await asyncio.gather(*(container.stop() for container in containers), self.seats.close())
         await self.networks.close()
         self.endings.close()
         self.measures.close()
