@@ -12,6 +12,7 @@ from pathlib import Path
 from subprocess import Popen
 
 import docker
+import psutil
 import pytest
 from support.docker import forget_image, unchanged
 from support.minio_server import MinioServer
@@ -147,6 +148,8 @@ def test_what_a_killed_run_left_goes_without_anybody_coming_back(world: World, o
         guardian = [one for one in everybody if "leftovers" in " ".join(one.cmdline())]
         assert guardian
         kill([one for one in everybody if one not in guardian])
+    # it looks again for some seconds: the engine may still be making what was asked for
+    assert psutil.wait_procs(guardian, timeout=60)[1] == []
 
 
 def test_a_stopped_run_frees_everything(world: World, out: Path) -> None:
