@@ -36,7 +36,7 @@ class Verdict:
 def verdict(case: Case, record: Activation, predicates: Predicates) -> Verdict:
     """Judges the activation that a case ended with. Raises CourseError where staff's predicate fails."""
     if not record.success:
-        why = failure(record)
+        why = failure(record, runner=False)
         reason = HIDDEN_REASONS.get(why.limit, "the function failed") if case.hidden else why.reason
         return Verdict(False, f"{named(case)}: {reason}")
     if case.predicate:

@@ -36,13 +36,18 @@ class Failure:
 LOST = Failure("its activation left no record", InfrastructureError, hint="`pipeline resume` tries again")
 
 
-def failure(record: Activation) -> Failure:
-    """Of an activation that did not succeed: by OpenWhisk's word and by what the runner says of servers."""
+def failure(record: Activation, *, runner: bool = True) -> Failure:
+    """Of an activation that did not succeed: by OpenWhisk's word and by what the runner says of servers.
+
+    Without `runner` the answer is the student's function's own, which is not believed about servers.
+    """
     result = record.result
     said = result.get("error") if isinstance(result, dict) else None
     reason = printable(said if isinstance(said, str) else f"it ended with {record.status}")[:MOST_REASON]
+    answered = record.status == "application error"
     # no code of the student's runs before /run
-    if record.status == "whisk internal error" or reason.startswith((INFRASTRUCTURE, NOT_STARTED)):
+    lost = record.status == "whisk internal error" or (reason.startswith(NOT_STARTED) and not answered)
+    if lost or (runner and reason.startswith(INFRASTRUCTURE)):
         return Failure(reason, InfrastructureError, hint="`pipeline resume` tries again")
     if "exhausted its memory" in reason:
         hint = "hold less in memory at a time: smaller batches, layers or parts"

@@ -155,7 +155,7 @@ def invoking(run: Run, job: FunctionJob, data: FunctionData, action: str) -> Inv
 
 def answered(run: Run, backends: Backends, calls: Calls, case: Case, action: Action) -> None:
     """One case to its end. What the program invoked is noted down with it, and what of it still runs is ended."""
-    calls.run([Call(case.name, action.name, lambda: case.input, "case", case.hidden, attempts=2)])
+    calls.run([Call(case.name, action.name, lambda: case.input, "case", case.hidden, attempts=2, runner=False)])
     noted = calls.book.state.kept.get("noted", [])
     if job_of(run, FunctionJob).invocations and case.name not in noted:
         backends.servers.cancel()

@@ -140,6 +140,15 @@ def test_a_server_s_failure_is_never_the_student_s(book: Book) -> None:
         made(book, Script({"a": [lost()] * 3}), ["a"])
 
 
+def test_what_a_student_s_own_function_says_of_servers_is_not_believed(book: Book) -> None:
+    script = Script({"a": [crashed("infrastructure: the store did not answer")]})
+    own = Call("a", "f", lambda: {"name": "a"}, runner=False)
+    ended = Calls(book, script, Limits(), lambda _: None, Silent()).run([own])["a"]  # type: ignore[arg-type]
+    with pytest.raises(SubmissionError, match="infrastructure: the store"):
+        ended.answer()
+    assert script.invoked == ["a"]
+
+
 @pytest.mark.parametrize(
     ("said", "words"),
     [
