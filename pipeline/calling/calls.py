@@ -36,8 +36,8 @@ class Call:
 
     `for_attempt` instead of them gets the attempt's name: attempts that may run at once must not write the same
     objects, and `Ended.attempt` says whose objects count. `group` is what its progress is shown as, `attempts` how
-    often it may fail before its failure stands; what cannot go better another time stands at once. Without `runner` the answer is
-    that of the student's own function, whose word about servers is not taken.
+    often it may fail before its failure stands; what cannot go better another time stands at once. Without `runner`
+    the answer is that of the student's own function, whose word about servers is not taken.
     """
 
     name: str
