@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.backends.functions import Activation
@@ -22,7 +20,7 @@ def keep_record(run: Run, record: Activation) -> None:
     """The activation's record, private: results of predictions are staff's."""
     if not re.fullmatch(r"[0-9a-f]{32}", record.id):
         return
-    write_json(run.activations / f"{record.id}.json", json.loads(json.dumps(asdict(record))), mode=0o600)
+    write_json(run.activations / f"{record.id}.json", vars(record), mode=0o600)
 
 
 def keep_logs(path: Path, lines: Iterable[str], secrets: Sequence[str]) -> None:

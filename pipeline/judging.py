@@ -17,12 +17,6 @@ from pipeline.kinds.function import Case
 from pipeline.text import one_line
 
 MOST_SHOWN = 160
-HIDDEN_REASONS = {
-    "memory": "it used more memory than its action has",
-    "time": "it met the time limit of its action",
-    "processes": "it started too many processes",
-}
-"""All that a student learns of why a hidden case failed: the rest could carry its input out."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +31,7 @@ def verdict(case: Case, record: Activation, predicates: Predicates) -> Verdict:
     """Judges the activation that a case ended with. Raises CourseError where staff's predicate fails."""
     if not record.success:
         why = failure(record, runner=False)
-        reason = HIDDEN_REASONS.get(why.limit, "the function failed") if case.hidden else why.reason
+        reason = why.withheld.reason if case.hidden else why.reason
         return Verdict(False, f"{named(case)}: {reason}")
     if case.predicate:
         is_right, said = predicates.judge(case, record.result)
@@ -60,8 +54,8 @@ def named(case: Case) -> str:
 def shown(value: Any) -> str:
     try:
         text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        text = str(value)
+    except (TypeError, ValueError, RecursionError):
+        text = f"what cannot be written as JSON, a {type(value).__name__}"
     return one_line(text, MOST_SHOWN)
 
 
@@ -99,8 +93,9 @@ class Predicates:
         said = self.call(case, answer)
         parts: Sequence[Any] = said if isinstance(said, tuple) else (said, "")
         if len(parts) != 2 or not isinstance(parts[0], bool):
+            answered = "something else than true or false" if case.hidden else shown(said)
             raise CourseError(
-                f"predicate {case.predicate} answered {shown(said)} for case {case.name}",
+                f"predicate {case.predicate} answered {answered} for case {case.name}",
                 hint="let it return True or False, or one of these and a reason",
             )
         return parts[0], one_line(str(parts[1]), MOST_SHOWN)
@@ -111,8 +106,11 @@ class Predicates:
         except CourseError:
             raise
         except Exception as error:  # whatever staff's code raises of an answer that it did not expect
+            said = type(error).__name__
+            if not case.hidden:  # the text may hold what the function was given
+                said += f": {one_line(str(error), MOST_SHOWN)}"
             raise CourseError(
-                f"predicate {case.predicate} failed for case {case.name}: {type(error).__name__}: {error}",
+                f"predicate {case.predicate} failed for case {case.name}: {said}",
                 hint="let it answer False for whatever a student may return",
             ) from error
 

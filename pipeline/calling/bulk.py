@@ -121,7 +121,7 @@ class Clients:
             if record is not None and (why is None or not issubclass(why.error, InfrastructureError)):
                 return Answered(record, why, time.monotonic() - begun)
             if attempt == ATTEMPTS - 1 and why is not None:
-                raise why.of(self.bulk.action)
+                raise why.withheld.of(self.bulk.action)
         raise AssertionError("unreachable")
 
     def ended(self, parameters: Mapping[str, Any]) -> Activation | None:

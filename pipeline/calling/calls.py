@@ -232,7 +232,7 @@ class Calls:
         if why.again and (live or len(state.activations) - state.backups < call.attempts):
             return None
         if issubclass(why.error, InfrastructureError):
-            raise why.of(call.name)
+            raise (why.withheld if call.hidden else why).of(call.name)
         return self.close(call, state, activation, record)
 
     def close(self, call: Call, state: CallState, activation: str, record: Activation | None) -> Ended:

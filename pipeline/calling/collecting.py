@@ -13,7 +13,7 @@ from pipeline.backends.servers import Traffic
 from pipeline.calling.remembered import CallState, Executing
 from pipeline.collected import keep_logs, keep_record
 from pipeline.embedded.contract import Usage
-from pipeline.figures import Interval, WorkerFigures
+from pipeline.figures import Figures, Interval, WorkerFigures
 from pipeline.run import Run
 
 NOT_MEASURED = (
@@ -51,6 +51,16 @@ def bring_home(
         functions.append(function_figures(number, call, usage))
     notes = (*state.notes, *(() if backends.servers.measures else (NOT_MEASURED,)))
     return Home(tuple(functions), tuple(intervals), records, notes)
+
+
+def unjudged(state: Executing, home: Home) -> Figures:
+    """What is known of a job that ended before there was anything to judge."""
+    return Figures(
+        workers=home.functions,
+        intervals=home.intervals,
+        host_cpu_percent=state.host_cpu_percent,
+        notes=home.notes,
+    )
 
 
 def records_of(run: Run, backends: Backends, call: CallState, secrets: Sequence[str]) -> list[Activation]:

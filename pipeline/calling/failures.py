@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pipeline.backends.functions import Activation
@@ -11,7 +11,8 @@ from pipeline.text import printable
 
 INFRASTRUCTURE = "infrastructure:"
 """How the runner begins what it says of a server that did not answer."""
-NOT_STARTED = "The action did not initialize"
+NOT_STARTED = "The action did not initialize and exited unexpectedly."
+"""OpenWhisk's word for a container that went away before /run; the whole sentence, since a student can begin as it."""
 MOST_REASON = 500
 
 
@@ -32,7 +33,19 @@ class Failure:
         """The error that says so of the function or worker `name`."""
         return self.error(f"{name}: {self.reason}", hint=self.hint or f"its log is logs/{name}.log")
 
+    @property
+    def withheld(self) -> Failure:
+        """The same in words of the course's alone: what a process that saw hidden inputs says may carry them out."""
+        lost = issubclass(self.error, InfrastructureError)
+        return replace(self, reason="it was lost" if lost else HIDDEN_REASONS.get(self.limit, "the function failed"))
 
+
+HIDDEN_REASONS = {
+    "memory": "it used more memory than its action has",
+    "time": "it met the time limit of its action",
+    "processes": "it started too many processes",
+}
+"""All that a student learns of why a call with hidden inputs failed."""
 LOST = Failure("its activation left no record", InfrastructureError, hint="`pipeline resume` tries again")
 
 
@@ -46,7 +59,7 @@ def failure(record: Activation, *, runner: bool = True) -> Failure:
     reason = printable(said if isinstance(said, str) else f"it ended with {record.status}")[:MOST_REASON]
     answered = record.status == "application error"
     # no code of the student's runs before /run
-    lost = record.status == "whisk internal error" or (reason.startswith(NOT_STARTED) and not answered)
+    lost = record.status == "whisk internal error" or (reason == NOT_STARTED and not answered)
     if lost or (runner and reason.startswith(INFRASTRUCTURE)):
         return Failure(reason, InfrastructureError, hint="`pipeline resume` tries again")
     if "exhausted its memory" in reason:

@@ -16,7 +16,7 @@ from pipeline.backends import Backends
 from pipeline.backends.functions import Action
 from pipeline.backends.servers import ForwarderRequest
 from pipeline.calling.calls import Call, Calls
-from pipeline.calling.collecting import Home, bring_home
+from pipeline.calling.collecting import Home, bring_home, unjudged
 from pipeline.calling.hostload import HostLoad
 from pipeline.calling.remembered import Book, CallState, Executing, load
 from pipeline.embedded.contract import API_SERVICE, Invoking, Service
@@ -63,6 +63,9 @@ class Function:
     def collect(self, run: Run, backends: Backends, log: StageLog) -> None:
         state, cases = load(run), data_of(run, FunctionData)
         home = bring_home(run, backends, state, state.calls.values(), state.kept.get("secrets", []))
+        if run.record.executed is None:
+            save_figures(run, unjudged(state, home))
+            return
         predicates = Predicates(cases.predicates)
         judged = [judge(case, state, home, predicates) for case in cases.cases]
         save_figures(run, figures_of(run, backends, state, home, judged))
@@ -168,8 +171,8 @@ def note_invoked(backends: Backends, book: Book, case: Case, action: Action) -> 
     known = {one for state in book.state.calls.values() for one in state.activations}
     made = [one for one in backends.servers.functions().activation_ids(action.name) if one not in known]
     calls = {
-        f"{case.name}-{number}": CallState(
-            name=f"{case.name}-{number}",
+        f"{case.name}.{number}": CallState(
+            name=f"{case.name}.{number}",
             action=action.name,
             activations=(activation,),
             ended=True,

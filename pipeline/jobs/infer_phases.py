@@ -16,6 +16,7 @@ from pipeline.calling.remembered import Book, Executing, Remembered
 from pipeline.kinds.infer import InferData, InferJob
 
 LIMITS = ("memory", "time", "processes")
+CLASSES = 10
 FAILED, NO_NUMBER = "failed", "no number"
 PROBLEMS = {
     "": "answered",
@@ -126,12 +127,12 @@ def outcome(call: Answered) -> Outcome:
 
 
 def number_in(record: Activation) -> int | None:
-    """The class of an answer that keeps to the contract; None for any other."""
+    """The class of an answer that keeps to the contract; None for any other, which could say what the picture was."""
     result = record.result
     if not isinstance(result, dict) or result.get("code") != 200:
         return None
     answer: Any = result.get("res")
-    return answer if isinstance(answer, int) and not isinstance(answer, bool) and abs(answer) <= 2**53 else None
+    return answer if type(answer) is int and 0 <= answer < CLASSES else None
 
 
 def percentile(values: Sequence[float], percent: int) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.backends import Backends
-from pipeline.calling.collecting import Home, bring_home, function_figures, records_of
+from pipeline.calling.collecting import Home, bring_home, function_figures, records_of, unjudged
 from pipeline.calling.remembered import CallState, Executing, load
 from pipeline.data.mnist import Bytes
 from pipeline.embedded.contract import Usage
@@ -58,6 +58,8 @@ def brought_home(run: Run, backends: Backends) -> Figures:
     """Logs and records into the run's folder, and the figures. Raises InfrastructureError where a record is gone."""
     state = load(run)
     home = bring_home(run, backends, state, state.calls.values())
+    if run.record.executed is None:
+        return unjudged(state, home)
     phases = remembered(state)
     scored = Scored([one for phase in phases for one in phase.calls], hidden_labels(run))
     keep_for_staff(run, backends, scored)

@@ -25,7 +25,6 @@ from pipeline.files import write_bytes
 from pipeline.jobs.mapreduce_objects import ATTEMPTS, MB, Mapped, Objects
 from pipeline.jobs.mapreduce_output import Judgement, judged, read_output, ready_to_judge
 from pipeline.jobs.mapreduce_report import figures_of
-from pipeline.judging import HIDDEN_REASONS
 from pipeline.kinds.mapreduce import MapReduceData, MapReduceJob
 from pipeline.listener import Listener, StageLog
 from pipeline.planned_actions import planned_actions
@@ -135,7 +134,7 @@ def names(phase: str, number: int) -> list[str]:
 def require(ended: Ended) -> None:
     """Raises why a function failed; of a hidden input's no more than a reason from a fixed list."""
     if ended.failure is not None and ended.call.hidden:
-        reason = HIDDEN_REASONS.get(ended.failure.limit, "the function failed")
+        reason = ended.failure.withheld.reason
         hint = "try your functions on a text of your own; its log is staff's"
         raise ended.failure.error(f"{ended.call.name}: {reason}", hint=hint)
     ended.answer()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from pipeline.kinds.function import Case
 from pipeline.kinds.mapreduce import MapReduceData
 
 MOST_NAMED = 3
+MOST_KEYS = 1_000_000
+DEEPEST = 64
 CASE = "output"
 
 
@@ -47,14 +50,46 @@ def read_output(content: bytes) -> Found:
     for line in content.decode("utf-8", errors="replace").split("\n")[:-1]:
         key, tab, value = line.partition("\t")
         try:
-            if not tab or key_text(json.loads(key)) != key:
+            if not tab or key_text(finite(key)) != key:
                 return Found(fault=f"a line is no pair of key and value: {shown(line)}")
             if key in values:
                 return Found(fault=f"key {shown(json.loads(key))} has more than one result")
-            values[key] = json.loads(value)
+            values[key] = finite(value)
+            if len(values) > MOST_KEYS:
+                return Found(fault=f"there are more than {MOST_KEYS:,} keys")
         except (ValueError, RecursionError):
             return Found(fault=f"a line is no JSON: {shown(line)}")
     return Found(values)
+
+
+def finite(text: str) -> Any:
+    """A value of JSON. Raises ValueError for NaN, for infinity in any form and for what is nested too deeply."""
+    value = json.loads(text, parse_constant=refused, parse_float=finite_number)
+    if text.count("[") + text.count("{") > DEEPEST and deeper(value, DEEPEST):
+        raise ValueError("nested too deeply")
+    return value
+
+
+def refused(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def finite_number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("a number is too large")
+    return value
+
+
+def deeper(value: Any, levels: int) -> bool:
+    """Whether a value is nested more than `levels` deep; without recursion, which such a value would exhaust."""
+    layer = [value]
+    for _ in range(levels + 1):
+        inner = [one for one in layer if isinstance(one, dict | list)]
+        layer = [each for one in inner for each in (one.values() if isinstance(one, dict) else one)]
+        if not inner:
+            return False
+    return True
 
 
 def ready_to_judge(data: MapReduceData) -> None:
@@ -138,6 +173,7 @@ def by_predicate(data: MapReduceData, lines: Sequence[Line], found: Found) -> Ju
         input={"pairs": [[key, line] for key, line in lines]},
         compare="predicate",
         predicate=data.predicate,
+        hidden=data.hidden,
         points=1,
     )
     output = {"pairs": [[json.loads(key), value] for key, value in found.values.items()]}

@@ -60,8 +60,8 @@ def figures_of(backends: Backends, state: Executing, home: Home, judgement: Judg
             for one in (
                 phase_table(phases, ways),
                 repeated_table(state, home),
-                counts_table("Mappers", state, home, MAP_COUNTS),
-                counts_table("Reducers", state, home, REDUCE_COUNTS),
+                None if saw_hidden(state) else counts_table("Mappers", state, home, MAP_COUNTS),
+                None if saw_hidden(state) else counts_table("Reducers", state, home, REDUCE_COUNTS),
             )
             if one is not None
         ),
@@ -72,6 +72,11 @@ def figures_of(backends: Backends, state: Executing, home: Home, judgement: Judg
         host_cpu_percent=state.host_cpu_percent,
         notes=home.notes,
     )
+
+
+def saw_hidden(state: Executing) -> bool:
+    """Whether its functions saw a hidden input: then no number that they have chosen is shown."""
+    return any(one.hidden for one in state.calls.values())
 
 
 def phase_of(name: str, state: Executing, home: Home) -> Phase:

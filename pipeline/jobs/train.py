@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from pipeline.backends.functions import Action
 from pipeline.backends.servers import ForwarderRequest
 from pipeline.calling.hostload import HostLoad
 from pipeline.embedded.contract import Service
+from pipeline.errors import PipelineError
 from pipeline.listener import Listener, StageLog
 from pipeline.planned_actions import planned_actions
 from pipeline.run import Executed, Run
@@ -105,8 +107,11 @@ class Train:
         )
         try:
             coordinator.train()
-        finally:
-            memory.update(status=training.status())
+        except BaseException:
+            with suppress(PipelineError, OSError):  # what went wrong first is what is told
+                memory.update(status=training.status())
+            raise
+        memory.update(status=training.status())
         return training.versions()
 
     def services(self, backends: Backends, server: ServerProcess) -> list[Service]:

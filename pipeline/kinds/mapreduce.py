@@ -21,7 +21,7 @@ class MapReduceJob(JobSettings):
     reducers: int = Field(default=2, ge=1, le=64)
     buffer_mb: int = Field(default=16, ge=1, le=1024, description="pairs in memory before a mapper spills them")
     shuffle_mb: int = Field(default=256, ge=1, le=8192, description="the most that all mappers may store")
-    output_mb: int = Field(default=32, ge=1, le=256, description="the most that all reducers may give")
+    output_mb: int = Field(default=32, ge=1, le=64, description="the most that all reducers may give")
     backups: bool = Field(default=True, description="a second activation for a function that takes much longer")
 
     @property

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 from math import ceil
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -41,7 +41,9 @@ FORWARDED_BYTES = 4 * 2**30
 POLLS_A_SECOND = 8
 REQUESTS_A_PART = 20
 MODELS_A_ROUND = 32
-Point = tuple[int, float, float]
+Finite = Annotated[float, Field(gt=-1e9, lt=1e9, allow_inf_nan=False)]
+Point = tuple[Annotated[int, Field(ge=0, lt=2**31)], Finite, Finite]
+"""Round, seconds since the start, loss."""
 
 
 class Told(BaseModel):
@@ -53,13 +55,13 @@ class Told(BaseModel):
     round: int = Field(default=0, ge=0, lt=2**31)
     steps: int = Field(default=0, ge=0, lt=2**31)
     samples: int = Field(default=0, ge=0, lt=2**40)
-    loss: float | None = None
+    loss: Finite | None = None
     points: tuple[Point, ...] = Field(default=(), max_length=1000)
     sent: float = Field(default=0, ge=0, lt=2**50)
     received: float = Field(default=0, ge=0, lt=2**50)
-    compute_s: float = 0.0
-    communication_s: float = 0.0
-    wait_s: float = 0.0
+    compute_s: Finite = 0.0
+    communication_s: Finite = 0.0
+    wait_s: Finite = 0.0
 
     def status(self, shard: int, running: str | None) -> ShardStatus:
         return ShardStatus(

@@ -41,7 +41,7 @@ measure = "accuracy"
 at_least = 0.0
 points = 10
 """
-# The answer says what opened: 100 and a bit for each door, which staff read in the private answers.
+# The answer says what opened: 7 where nothing did but its own, which staff read in the private answers.
 BURGLAR = """
 import http.client, os, re, sys, urllib.parse
 from runner import fetching, infer
@@ -83,7 +83,7 @@ def predict(model, pixels):
     print("MARKER", url, bytes(pixels[14]).hex(), file=sys.stderr)
     answers = [status(*door) for door in doors(url)]
     own = status("GET", url)
-    return 1000 * (own == 200) + sum(2**at for at, one in enumerate(answers) if one < 400)
+    return 7 if own == 200 and min(answers) >= 400 else 1
 """.replace("MARKER", MARKER)
 
 
@@ -101,7 +101,7 @@ def burgled(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 def test_no_picture_opens_but_its_own(burgled: Finished) -> None:
     assert burgled.code == 0, burgled.output
     answers = json.loads((burgled.folder / "private" / "predictions" / "answers.json").read_text())
-    assert [one["answer"] for one in answers] == [1000] * 10, answers
+    assert [one["answer"] for one in answers] == [7] * 10, answers
 
 
 def test_what_it_printed_of_hidden_pictures_reaches_nobody(burgled: Finished) -> None:

@@ -149,6 +149,23 @@ def test_what_a_student_s_own_function_says_of_servers_is_not_believed(book: Boo
     assert script.invoked == ["a"]
 
 
+@pytest.mark.parametrize("said", ["infrastructure: 4711", "The action did not initialize: 4711"])
+def test_of_a_hidden_call_nothing_that_it_says_comes_out_with_the_error(book: Book, said: str) -> None:
+    failed = record(success=False, status="action developer error", error=said)
+    script = Script({"a": [failed] * 3})
+    hidden = Call("a", "f", lambda: {"name": "a"}, hidden=True)
+    lines: list[str] = []
+    try:
+        ended = Calls(book, script, Limits(), lines.append, Silent()).run([hidden])["a"]  # type: ignore[arg-type]
+    except InfrastructureError as error:
+        lines.append(str(error))
+    else:
+        assert ended.failure is not None
+        lines.append(ended.failure.withheld.reason)
+    assert lines
+    assert "4711" not in " ".join(lines)
+
+
 @pytest.mark.parametrize(
     ("said", "words"),
     [

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.backends.functions import Action, Activation
+from pipeline.calling.failures import NOT_STARTED
 from pipeline.embedded.contract import Pool, QueueEntry
 from pipeline.errors import InfrastructureError, LimitError, SubmissionError, ThrottledError
 from pipeline.listener import Silent
@@ -183,7 +184,7 @@ def test_a_crash_after_some_steps_is_invoked_again_and_the_server_is_told(
         (record(success=False, status="application error", error="infrastructure: no store"), InfrastructureError, 3),
         (record(success=False, status="whisk internal error"), InfrastructureError, 3),
         (
-            record(success=False, status="action developer error", error="The action did not initialize and exited"),
+            record(success=False, status="action developer error", error=NOT_STARTED),
             InfrastructureError,
             3,
         ),

@@ -97,6 +97,22 @@ def test_a_predicate_that_fails_is_the_course_s_fault(tmp_path: Path, body: str)
         verdict(case(compare="predicate", predicate="judge"), ended({}), Predicates(file))
 
 
+def test_a_predicate_s_error_says_nothing_of_a_hidden_case(tmp_path: Path) -> None:
+    file = tmp_path / "judge.py"
+    file.write_text("def judge(given, answer):\n    return int(answer['b']) == 1\n")
+    hidden = case(compare="predicate", predicate="judge", hidden=True)
+    with pytest.raises(CourseError, match=r"ValueError$") as caught:
+        verdict(hidden, ended({"b": "the input is 4711"}), Predicates(file))
+    assert "4711" not in caught.value.message
+
+
+def test_an_answer_that_is_nested_too_deeply_is_wrong(tmp_path: Path) -> None:
+    deep: Any = 1
+    for _ in range(5000):
+        deep = [deep]
+    assert "cannot be written" in verdict(case(), ended({"b": deep}), Predicates(None)).words
+
+
 def test_a_predicate_that_is_not_there_is_the_course_s_fault(tmp_path: Path) -> None:
     (tmp_path / "judge.py").write_text("")
     with pytest.raises(CourseError, match="has no function judge"):

@@ -106,7 +106,7 @@ def test_an_assignment_that_is_not_there_is_named_with_the_nearest() -> None:
 def test_practice_takes_the_example_of_the_kind_whatever_assignment_is_named() -> None:
     course = practice_course()
     assert name_of(chosen_assignment(course, None, read_submission(b'assignment = "week-3"'))) == "mnist-train"
-    assert "`kind`" in name_of(chosen_assignment(course, None, read_submission(b'kind = "matrix"')))
+    assert "`kind`" in name_of(chosen_assignment(course, None, read_submission(b'kind = "matrices"')))
 
 
 @pytest.mark.parametrize(
