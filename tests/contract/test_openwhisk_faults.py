@@ -25,7 +25,7 @@ SLEEP = "import time\n\n\ndef main(params):\n    print('asleep', flush=True)\n  
 FINE = "def main(params):\n    return {'fine': True}\n"
 REAL_ONE_LATE_MS = 10_000
 """The recorded server answers a crash after 12 s."""
-LATE_MS = 5_000
+LATE_MS = 9_000
 
 
 @pytest.fixture(scope="module", params=SANDBOXES)

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,8 +56,11 @@ class Pages:
 
     def children(self) -> list[str]:
         """Names of what git has left running, zombies among them."""
-        found = psutil.Process(self.process.pid).children(recursive=True)
-        return [one.name() for one in found if not one.name().startswith(("python", "gunicorn"))]
+        names: list[str] = []
+        for one in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it may end while it is looked at
+                names.append(one.name())
+        return [name for name in names if not name.startswith(("python", "gunicorn"))]
 
     def send(self, head: str, body: bytes = b"") -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_S)
