@@ -14,18 +14,18 @@ MARKER = "HIDDEN-7c1f"
 
 NOT_A_NUMBER = """
 import math, struct
-from runner.flat_model import FlatModel
+from runner.worker import Worker
 from torch import nn
 
 def build_model():
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 
-honest = FlatModel.give_gradient
-def give_gradient(self, count):
-    body = bytearray(honest(self, count))
-    body[:4] = struct.pack("<f", math.nan)
-    return body
-FlatModel.give_gradient = give_gradient
+honest = Worker.body
+def body(self):
+    sent = bytearray(honest(self))
+    sent[:4] = struct.pack("<f", math.nan)
+    return memoryview(sent)
+Worker.body = body
 """
 
 REGISTERS_ONLY = """
