@@ -66,7 +66,7 @@ def test_what_is_missing_or_wrong_is_named(processes: Processes) -> None:
     worker = by_hand.runner(processes)
     nothing = {"apihost": f"http://127.0.0.1:{by_hand.free_port()}", "dataset_url": "http://127.0.0.1:9/shard"}
     missing = by_hand.curl_d(f"{worker}/run", '{"value": {"batch_sz_train": 32}}').json()
-    assert missing["code"] == 500 and missing["error"].startswith("No argument: epoch_n, apihost, update_intv,")
+    assert missing["code"] == 500 and missing["error"].startswith("No argument: epoch_n, update_intv, dataset_url,")
     wrong = train(worker, **nothing | {"batch_sz_train": "x", "update_intv": 0, "dataset_url": "shard"})
     assert wrong["error"].startswith("Wrong parameters: ")
     assert all(name in wrong["error"] for name in ("batch_sz_train", "update_intv", "dataset_url"))
