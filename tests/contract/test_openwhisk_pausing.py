@@ -51,7 +51,7 @@ def test_a_paused_container_goes_on_and_one_that_is_gone_is_replaced(
     assert calls(server) == 1
 
     def paused() -> list[Container]:
-        found = engine.containers.list(filters={"status": "paused", "label": OWNER})
+        found = engine.containers.list(ignore_removed=True, filters={"status": "paused", "label": OWNER})
         return [one for one in found if one.labels[OWNER].startswith(f"{server.process.pid}:")]
 
     until(paused)

@@ -74,7 +74,7 @@ def test_what_a_killed_supervisor_leaves_is_removed(
         assert supervisor.stdout is not None
         owner, guardian = supervisor.stdout.readline().decode().split()
         mine = {"label": f"{OWNER}={owner}"}
-        assert engine.containers.list(filters=mine)
+        assert engine.containers.list(ignore_removed=True, filters=mine)
         if also_the_guardian:
             os.kill(int(guardian), signal.SIGKILL)
         os.killpg(supervisor.pid, signal.SIGKILL)
@@ -82,7 +82,7 @@ def test_what_a_killed_supervisor_leaves_is_removed(
         if also_the_guardian:
             asyncio.run(start_and_end(Path(folder, "next"), runner_image, engine))
         deadline = time.monotonic() + GONE_S
-        while engine.containers.list(all=True, filters=mine) or engine.networks.list(filters=mine):
+        while engine.containers.list(all=True, ignore_removed=True, filters=mine) or engine.networks.list(filters=mine):
             assert time.monotonic() < deadline, "what a killed supervisor had is still there"
             time.sleep(0.2)
 

@@ -30,7 +30,7 @@ async def looked(made: DockerSandbox, name: str) -> tuple[DockerContainer, dict[
 
 
 def there(made: DockerSandbox, name: str) -> list[str]:
-    return [str(one.name) for one in made.engine.containers.list(all=True, filters={"name": name})]
+    return [str(one.name) for one in made.engine.containers.list(all=True, ignore_removed=True, filters={"name": name})]
 
 
 @pytest.mark.usefixtures("docker_unchanged")

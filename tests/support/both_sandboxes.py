@@ -52,7 +52,7 @@ class DockerSandbox(CodeActions):
     async def nothing_left(self) -> None:
         owner = {"label": f"{OWNER}={self.maker.owner.text}"}
         await self.maker.close()
-        assert self.engine.containers.list(all=True, filters=owner) == []
+        assert self.engine.containers.list(all=True, ignore_removed=True, filters=owner) == []
         assert self.engine.networks.list(filters=owner) == []
         assert self.engine.volumes.list(filters=owner) == []
         assert self.maker.guardian.process.wait(10) == 0
