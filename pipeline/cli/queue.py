@@ -17,6 +17,7 @@ from pipeline.submissions.dispatching import dispatch as work
 from pipeline.submissions.dispatching import only_dispatcher
 from pipeline.submissions.entry import Entry, State, now
 from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.hook_server import answering_hooks
 from pipeline.submissions.queue import place_of
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import drop as end_ungraded
@@ -89,7 +90,7 @@ def dispatch(
     course = CourseFolder.open(folder)
     console = output()
     stopping: threading.Event
-    with only_dispatcher(course), stop_asked() as stopping:
+    with only_dispatcher(course), answering_hooks(course), stop_asked() as stopping:
         number = slots or max(1, (os.cpu_count() or 1) // 2)
         dispatcher = Dispatcher(course, Spool(course.spool), choose_builds(course), Settings(number))
         console.print(

@@ -19,6 +19,7 @@ from pipeline.errors import InfrastructureError, UsageError
 from pipeline.submissions.dispatcher import Dispatcher, Settings
 from pipeline.submissions.dispatching import dispatch, only_dispatcher
 from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.hook_server import answering_hooks
 from pipeline.submissions.spool import Spool
 from pipeline.web.access import staff_token
 
@@ -33,7 +34,7 @@ def serve_course(folder: Path, host: str, port: int, url: str | None, slots: int
     address = url or f"http://{host}:{port}"
     number = slots or max(1, (os.cpu_count() or 1) // 2)
     course.closing_file.unlink(missing_ok=True)
-    with only_dispatcher(course), pages(course, host, port, address):
+    with only_dispatcher(course), answering_hooks(course), pages(course, host, port, address):
         dispatcher = Dispatcher(course, Spool(course.spool), choose_builds(course, address), Settings(number))
         announce(console, course, address, number)
         dispatch(dispatcher, stop, lambda said: console.print(styled(f"to be tried again: {said}")))

@@ -30,6 +30,7 @@ class CourseFolder:
         self.closing_file = self.spool / "closing"
         self.name_file = self.spool / "course"
         self.dispatcher_lock = self.spool / "dispatcher.lock"
+        self.hook_socket = self.spool / "hooks.sock"
 
     @classmethod
     def open(cls, folder: Path) -> CourseFolder:

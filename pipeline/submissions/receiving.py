@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from pipeline.settings import Assignment, late_days
 from pipeline.source import MB
 from pipeline.submissions.arrivals import attempts_used
 from pipeline.submissions.entry import Entry
+from pipeline.submissions.hook_client import QUARANTINE
 from pipeline.submissions.references import BRANCH, Update
 
 MOST_REFERENCES = 64
@@ -42,9 +44,13 @@ def refusals(
     return found
 
 
-def rewritten(repository: Path, updates: list[Update]) -> list[str]:
-    """Why a push of the graded branch is refused for rewriting what was pushed before."""
+def rewritten(repository: Path, updates: list[Update], variables: Mapping[str, str]) -> list[str]:
+    """Why a push of the graded branch is refused for rewriting what was pushed before.
+
+    The new objects lie where git's `variables` say, until the push is let in.
+    """
     git = guarded(repository)
+    git.update_environment(**{name: variables[name] for name in QUARANTINE if name in variables})
     return [
         f"{BRANCH} was rewritten (force-push), and what was submitted stays; `git pull` first, or push a new commit"
         for one in updates

@@ -12,6 +12,7 @@ from git import Git
 from pipeline.files import sync_folder, write_text
 from pipeline.git_source import guarded
 from pipeline.source import MB, remove_folder
+from pipeline.submissions import hook_client
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.references import BRANCH
 
@@ -70,4 +71,5 @@ def set_up(repository: Path, course: CourseFolder, student: str, assignment: str
 def hook(name: str, course: CourseFolder, student: str, assignment: str) -> str:
     """The hook's text: who pushes and where is written here, so that no variable of the pusher's decides it."""
     command = [sys.executable, "-P", "-m", "pipeline.cli.hook", name, str(course.folder), student, assignment]
-    return f"#!/bin/sh\nexec {shlex.join(command)}\n"
+    asking = [sys.executable, "-I", "-S", str(hook_client.__file__), str(course.hook_socket)]
+    return f"#!/bin/sh\nexec {shlex.join([*asking, *command])}\n"
