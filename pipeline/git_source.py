@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from git import Git, GitCommandError
 
 from pipeline.errors import InfrastructureError, SubmissionError, UsageError
+from pipeline.git_process import ENVIRONMENT
 from pipeline.settings import Limits
 from pipeline.source import MB, Tree, link_fault
 from pipeline.text import one_line
@@ -25,19 +26,6 @@ REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,200}")
 ENTRY = re.compile(rb"(\d{6}) (\w+) ([0-9a-f]+) +(-|\d+)\t(.+)", re.DOTALL)
 WANTED = "refs/wanted"
 SECONDS = 120
-ENVIRONMENT = {
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_CONFIG_COUNT": "0",
-    "GIT_CONFIG_PARAMETERS": "",
-    "GIT_ATTR_NOSYSTEM": "1",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_LFS_SKIP_SMUDGE": "1",
-    "GIT_NO_LAZY_FETCH": "1",
-    "GIT_NO_REPLACE_OBJECTS": "1",
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
-}
 UNREACHABLE = ("could not resolve", "connection", "timed out", "timeout", "unable to access", "early eof", "hung up")
 
 
@@ -106,10 +94,14 @@ def fetch_commit(url: str, ref: str | None, protocol: str, folder: Path, limits:
 
 def fetch(git: Git, own: dict[str, str | list[str]], arguments: Sequence[str], most_bytes: int) -> None:
     """`git fetch` with a bound on time and on the size of any file that it writes."""
+    words = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", *arguments]
+    git.execute(command(own, words), kill_after_timeout=SECONDS, preexec_fn=bounded(most_bytes))
+
+
+def command(own: dict[str, str | list[str]], words: Sequence[str]) -> list[str]:
+    """git's whole command line, for when more is said of its process than `guarded` can."""
     settings = [part for setting in own["c"] for part in ("-c", setting)]
-    command = ["git", f"--git-dir={own['git_dir']}", *settings, "fetch", "--quiet", "--no-tags"]
-    command += ["--no-recurse-submodules", "--no-write-fetch-head", *arguments]
-    git.execute(command, kill_after_timeout=SECONDS, preexec_fn=bounded(most_bytes))
+    return ["git", f"--git-dir={own['git_dir']}", *settings, *words]
 
 
 def bounded(most_bytes: int) -> Callable[[], None]:

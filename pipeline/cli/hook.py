@@ -17,6 +17,7 @@ from pipeline.files import machine_fault
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.hook_client import UPDATES_BYTES
 from pipeline.submissions.hooks import HOOKS, Push
+from pipeline.submissions.places import Places
 from pipeline.submissions.spool import Spool
 from pipeline.text import printable
 
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> int:
         name, folder, student, assignment = arguments
         told = sys.stdin.buffer.read(UPDATES_BYTES + 1).decode("utf-8", "replace")
         course = CourseFolder.open(Path(folder))
-        return HOOKS[name](course, Spool(course.spool), Push(student, assignment, told, os.environ), pusher)
+        return HOOKS[name](course, Places(Spool(course.spool)), Push(student, assignment, told, os.environ), pusher)
     except (BrokenPipeError, KeyboardInterrupt):  # nobody listens any more; what was to be refused stays so
         discard(sys.stdout)
         return 1 if arguments[:1] == ["pre-receive"] else 0

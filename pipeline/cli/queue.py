@@ -18,7 +18,7 @@ from pipeline.submissions.dispatching import only_dispatcher
 from pipeline.submissions.entry import Entry, State, now
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.hook_server import answering_hooks
-from pipeline.submissions.queue import place_of
+from pipeline.submissions.queue import Place, places
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import drop as end_ungraded
 from pipeline.submissions.staff import retry as try_again
@@ -43,14 +43,14 @@ def list_entries(
     if as_json:
         write_json([one.model_dump(mode="json") for one in entries])
         return
+    known = places(active, now())
     for one in entries:
-        output().print(styled(line(one, active)))
+        output().print(styled(line(one, known.get(one.id))))
     if not entries:
         output().print(styled("nothing waits, nothing runs, nothing is parked"))
 
 
-def line(entry: Entry, active: list[Entry]) -> str:
-    place = place_of(entry.id, active, now())
+def line(entry: Entry, place: Place | None) -> str:
     said = f"place {place.number}: {place.reason}" if place else entry.reason
     if entry.state is State.SUPERSEDED:
         said = f"by {entry.superseded_by[:10]}"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from pipeline.errors import Outcome, UsageError
+from pipeline.errors import Outcome
 from pipeline.frozen import Name
-from pipeline.text import one_line
 
-ID = re.compile(r"[0-9a-f]{32}")
 COMMIT = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
 NAMESPACE = uuid.UUID("6f2f3a52-7f0b-5c1c-9d4e-3a8c6e1b90d7")
 
@@ -78,13 +75,6 @@ class Entry(BaseModel):
 def submission_id(repository: str, ref: str, old: str, new: str) -> str:
     """The same push has the same id, whoever finds it: the hook, a webhook, the reconciler."""
     return uuid.uuid5(NAMESPACE, "\n".join((repository, ref, old, new))).hex
-
-
-def checked_id(text: str) -> str:
-    """A submission's id by full match: it becomes a path. Raises UsageError."""
-    if not ID.fullmatch(text):
-        raise UsageError(f"{one_line(text, 60)!r} is no id of a submission", hint="32 hexadecimal digits")
-    return text
 
 
 def now() -> datetime:

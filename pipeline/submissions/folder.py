@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.course import load_course
 from pipeline.errors import UsageError
-from pipeline.settings import Course
-from pipeline.submissions.entry import checked_id
-from pipeline.text import one_line
+from pipeline.submissions.names import checked_id, checked_name
 
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+if TYPE_CHECKING:
+    from pipeline.settings import Course
 
 
 class CourseFolder:
@@ -47,6 +45,8 @@ class CourseFolder:
 
         Its name stays: submissions' ids are made of it, and under another one all would be found and graded anew.
         """
+        from pipeline.course import load_course  # all settings of all kinds, which whoever wants a path needs not
+
         course = load_course(self.course_file).course
         named = self.named()
         if named not in {"", course.name}:
@@ -75,10 +75,3 @@ class CourseFolder:
 
     def run(self, submission: str) -> Path:
         return self.build(submission) / "run"
-
-
-def checked_name(text: str) -> str:
-    """The name of a student, team, course or assignment by full match: it becomes a path. Raises UsageError."""
-    if not NAME.fullmatch(text):
-        raise UsageError(f"{one_line(text, 80)!r} is no name", hint="lower-case letters, digits and - in between")
-    return text

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline.lock import held
-from pipeline.submissions.entry import Entry, State, now
+from pipeline.submissions.entry import Entry, State
 from pipeline.submissions.folder import CourseFolder
-from pipeline.submissions.queue import place_of
-from pipeline.submissions.spool import Spool
+from pipeline.submissions.places import Places
 from pipeline.text import printable
 
 LOOK_S, WAITING_LOOK_S = 0.25, 1.0
@@ -25,6 +24,7 @@ DISPATCHER_S = 10.0
 CLOSING = "the server stops now; your submission is kept, and goes on when it starts again"
 NO_DISPATCHER = "kept; no dispatcher runs at present, and it will be graded when one does"
 LINE_BYTES = 64 * 1024
+NUMBER = re.compile(r"^\d+")
 # what Jenkins' timestamper writes before each line
 TIMESTAMP = re.compile(r"^\[\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?Z?\] ?")
 
@@ -66,7 +66,7 @@ def shown(line: bytes) -> list[str]:
 
 def follow(
     course: CourseFolder,
-    spool: Spool,
+    places: Places,
     submission: str,
     *,
     most_s: float = MOST_S,
@@ -74,20 +74,20 @@ def follow(
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[str]:
     """Lines for the pusher until the submission is over, is parked, or `most_s` seconds have passed."""
-    begun, said = clock(), ""
+    begun, known = clock(), ""
     missed = begun
     tail = ConsoleTail(course.console(submission))
     while True:
-        entry = spool.get(submission)
+        entry = places.spool.get(submission)
         if entry.state in {State.STARTED, State.GRADED}:
             yield from tail.lines(last=entry.state is State.GRADED)
         if entry.state.is_over or entry.state is State.PARKED:
             yield from ending(entry)
             return
-        line = waiting_line(course, spool, entry)
-        if line and line != said:
+        line, news = waiting_line(course, places, entry)
+        if line and news != known:
             yield line
-        said = line or said
+        known = news or known
         if course.closing_file.exists():
             yield CLOSING
             return
@@ -101,13 +101,18 @@ def follow(
         sleep(WAITING_LOOK_S if entry.state is State.WAITING else LOOK_S)
 
 
-def waiting_line(course: CourseFolder, spool: Spool, entry: Entry) -> str:
+def waiting_line(course: CourseFolder, places: Places, entry: Entry) -> tuple[str, str]:
+    """What is said while it waits, and what of it is worth a line of its own when it changes."""
     if entry.state is State.STARTED:
-        return f"waiting for the build server: {entry.reason}" if entry.reason else ""
+        line = f"waiting for the build server: {entry.reason}" if entry.reason else ""
+        return line, line
     if not held(course.dispatcher_lock):
-        return NO_DISPATCHER
-    place = place_of(entry.id, spool.active(), now())
-    return f"waiting, place {place.number} of {place.waiting}: {place.reason}" if place else ""
+        return NO_DISPATCHER, NO_DISPATCHER
+    place = places.of(entry.id)
+    if place is None:
+        return "", ""
+    line = f"waiting, place {place.number} of {place.waiting}: {place.reason}"
+    return line, f"{place.number} {NUMBER.sub('', place.reason)}"  # others who come behind, or run, are no news
 
 
 def ending(entry: Entry) -> list[str]:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.hook_client import UPDATES_BYTES
 from pipeline.submissions.hooks import HOOKS, Push
+from pipeline.submissions.places import Places
 from pipeline.submissions.spool import Spool
 from pipeline.text import printable
 
@@ -54,7 +55,7 @@ class Server(socketserver.ThreadingUnixStreamServer):
     request_queue_size = 128
 
     def __init__(self, path: str, course: CourseFolder) -> None:
-        self.course, self.spool = course, Spool(course.spool)
+        self.course, self.places = course, Places(Spool(course.spool))
         self.busy = 0
         self.counting = threading.Lock()
         super().__init__(path, Answer)
@@ -93,7 +94,7 @@ class Answer(socketserver.StreamRequestHandler):
             return
         self.connection.sendall(b".\n")
         push = Push(student, assignment, question["told"], question["variables"])
-        code = HOOKS[name](self.server.course, self.server.spool, push, Connected(self.connection))
+        code = HOOKS[name](self.server.course, self.server.places, push, Connected(self.connection))
         self.connection.sendall(f"={code}\n".encode())
 
 

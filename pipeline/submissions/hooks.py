@@ -11,8 +11,8 @@ from pipeline.submissions.entry import now
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.follow import MOST_S, follow
 from pipeline.submissions.hook_client import FOLLOWS, UPDATES_BYTES
+from pipeline.submissions.places import Places
 from pipeline.submissions.references import politely, read_updates, unreadable
-from pipeline.submissions.spool import Spool
 
 
 class Pusher(Protocol):
@@ -37,11 +37,11 @@ class Push:
     variables: Mapping[str, str]
 
 
-def pre_receive(course: CourseFolder, spool: Spool, push: Push, pusher: Pusher) -> int:
+def pre_receive(course: CourseFolder, places: Places, push: Push, pusher: Pusher) -> int:
     """0 lets the push in; 1 refuses it as a whole, with every reason."""
     from pipeline.submissions.receiving import refusals, rewritten, too_much  # git's client, which the other needs not
 
-    updates = read_updates(push.told)
+    updates, spool = read_updates(push.told), places.spool
     repository = course.repository(push.student, push.assignment)
     assignment = course.course().assignment(push.assignment)
     known = known_of(course, spool, push.student, push.assignment)
@@ -54,9 +54,9 @@ def pre_receive(course: CourseFolder, spool: Spool, push: Push, pusher: Pusher) 
     return 1 if found else 0
 
 
-def post_receive(course: CourseFolder, spool: Spool, push: Push, pusher: Pusher) -> int:
+def post_receive(course: CourseFolder, places: Places, push: Push, pusher: Pusher) -> int:
     """Spools first, then speaks: what was pushed is kept whether anybody listens or not."""
-    updates = read_updates(push.told)
+    updates, spool = read_updates(push.told), places.spool
     graded = [one.new for one in updates if one.is_graded and not one.deletes]
     if graded:
         spool_pushes(course, spool, push.student, push.assignment)
@@ -70,12 +70,12 @@ def post_receive(course: CourseFolder, spool: Spool, push: Push, pusher: Pusher)
     how = push.variables.get(FOLLOWS)
     if how != "0":
         longest = 0.0 if how == "briefly" else MOST_S
-        for line in follow(course, spool, entry.id, most_s=longest, sleep=pusher.wait):
+        for line in follow(course, places, entry.id, most_s=longest, sleep=pusher.wait):
             pusher.say(line)
     return 0
 
 
-HOOKS: Mapping[str, Callable[[CourseFolder, Spool, Push, Pusher], int]] = {
+HOOKS: Mapping[str, Callable[[CourseFolder, Places, Push, Pusher], int]] = {
     "pre-receive": pre_receive,
     "post-receive": post_receive,
 }

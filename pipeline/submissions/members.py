@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.files import write_json
 from pipeline.frozen import Name
-from pipeline.submissions.folder import CourseFolder, checked_name
+from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.names import checked_name
 from pipeline.text import one_line
 
 # RFC 4253, 6.6 and OpenSSH's own kinds; options before the kind would run what they say

@@ -56,21 +56,21 @@ def startable(entries: Sequence[Entry], at: datetime) -> list[Entry]:
     return found
 
 
-def place_of(submission: str, entries: Sequence[Entry], at: datetime) -> Place | None:
-    """The place of a waiting submission, with the reason why it does not run; None where it does not wait."""
+def places(entries: Sequence[Entry], at: datetime) -> dict[str, Place]:
+    """By its id the place of each waiting submission, with the reason why it does not run."""
     order = in_order(entries)
-    number = next((place for place, one in enumerate(order, start=1) if one.id == submission), None)
-    if number is None:
-        return None
-    entry = order[number - 1]
-    if entry.not_before is not None and waits(entry, at):
-        reason = f"{entry.reason or 'it could not be started'}; the next try is at {entry.not_before:%H:%M:%S} UTC"
-    elif any(one.student == entry.student and one.state is State.STARTED for one in entries):
-        reason = "another submission of yours runs"
-    else:
-        running = sum(one.state is State.STARTED for one in entries)
-        reason = f"{running} run now"
-    return Place(number, len(order), reason)
+    running = [one.student for one in entries if one.state is State.STARTED]
+    busy = set(running)
+    found = {}
+    for number, entry in enumerate(order, start=1):
+        if waits(entry, at):
+            reason = f"{entry.reason or 'it could not be started'}; the next try is at {entry.not_before:%H:%M:%S} UTC"
+        elif entry.student in busy:
+            reason = "another submission of yours runs"
+        else:
+            reason = f"{len(running)} run now"
+        found[entry.id] = Place(number, len(order), reason)
+    return found
 
 
 def superseded(entries: Iterable[Entry], course: Course) -> dict[str, Entry]:

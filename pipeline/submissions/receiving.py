@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
-from git import Git, GitCommandError
+from git import GitCommandError
 
-from pipeline.git_source import guarded
+from pipeline.git_process import BOUNDED
+from pipeline.git_source import command, guarded, options
 from pipeline.settings import Assignment, late_days
 from pipeline.source import MB
 from pipeline.submissions.arrivals import attempts_used
@@ -49,21 +51,29 @@ def rewritten(repository: Path, updates: list[Update], variables: Mapping[str, s
 
     The new objects lie where git's `variables` say, until the push is let in.
     """
-    git = guarded(repository)
-    git.update_environment(**{name: variables[name] for name in QUARANTINE if name in variables})
+    quarantine = {name: variables[name] for name in QUARANTINE if name in variables}
     return [
         f"{BRANCH} was rewritten (force-push), and what was submitted stays; `git pull` first, or push a new commit"
         for one in updates
-        if one.is_graded and not one.deletes and not one.creates and not is_ancestor(git, one.old, one.new)
+        if one.is_graded
+        and not one.deletes
+        and not one.creates
+        and not is_ancestor(repository, one.old, one.new, quarantine)
     ]
 
 
-def is_ancestor(git: Git, old: str, new: str) -> bool:
+def is_ancestor(repository: Path, old: str, new: str, quarantine: Mapping[str, str]) -> bool:
     try:
-        git.merge_base("--is-ancestor", old, new)
+        asked(repository, ["merge-base", "--is-ancestor", old, new], quarantine)
     except GitCommandError:
         return False
     return True
+
+
+def asked(repository: Path, words: Sequence[str], quarantine: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What git says of a student's repository, within the bounds of whatever serves the student."""
+    git = guarded(repository)
+    return str(git.execute([*BOUNDED, *command(options(repository, None), words)], env=dict(quarantine)))
 
 
 def too_much(repository: Path, updates: list[Update], most_mb: float) -> list[str]:
@@ -76,9 +86,11 @@ def too_much(repository: Path, updates: list[Update], most_mb: float) -> list[st
             "keep data and results out of it, and ask the staff for a new one"
         )
     new = sum(one.creates for one in updates)
-    there = guarded(repository).for_each_ref("--format=%(objectname)").split()
-    references = len(there) + new - sum(one.deletes for one in updates)
-    if new and references > MOST_REFERENCES:
+    if not new:
+        return found
+    references = len(asked(repository, ["for-each-ref", "--format=%(objectname)"]).split())
+    references += new - sum(one.deletes for one in updates)
+    if references > MOST_REFERENCES:
         found.append(
             f"the repository would have {references} branches and tags of at most {MOST_REFERENCES}; delete some"
         )

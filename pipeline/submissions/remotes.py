@@ -12,7 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.files import write_json, write_text
-from pipeline.submissions.folder import CourseFolder, checked_name
+from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.names import checked_name
 from pipeline.text import one_line
 
 # as the Jenkinsfile takes them: no password, no `..`, no leading dash in a path

@@ -17,8 +17,6 @@ from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.references import BRANCH
 
 HOOKS = ("pre-receive", "post-receive")
-MEMORY_KB, PROCESSOR_S = 2**20, 600
-"""What each process of git that serves a student may use."""
 SETTINGS = {
     # bare repositories keep no reflog by themselves, and gc would forget what the reconciler still needs
     "core.logAllRefUpdates": "true",

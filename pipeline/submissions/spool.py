@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.files import sync_folder, write_json
-from pipeline.submissions.entry import Entry, checked_id
+from pipeline.submissions.entry import Entry
+from pipeline.submissions.names import checked_id
 
 MOST_PARSED = 20_000
 REMEMBERED_S = 5.0
@@ -146,8 +147,8 @@ class Spool:
             self.faults.pop(path, None)
             if entry is not None:  # moved while we looked
                 entries.append(entry)
-        for path in [one for one in self.faults if not one.exists()]:
-            del self.faults[path]
+        for path in [one for one in list(self.faults) if not one.exists()]:
+            self.faults.pop(path, None)
         return sorted(entries, key=lambda one: (one.arrived, one.id))
 
     def put_away(self, entry: Entry) -> None:

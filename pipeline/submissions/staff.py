@@ -8,8 +8,9 @@ from pathlib import Path
 from pipeline.errors import UsageError
 from pipeline.files import write_text
 from pipeline.submissions.entry import Entry, State, now
-from pipeline.submissions.folder import CourseFolder, checked_name
+from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.members import add_member
+from pipeline.submissions.names import checked_name
 from pipeline.submissions.remotes import add_remote, read_remotes
 from pipeline.submissions.repositories import make_repository
 from pipeline.submissions.spool import Spool

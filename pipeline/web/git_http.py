@@ -15,9 +15,9 @@ from typing import IO
 from flask import Blueprint, Response, abort, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from pipeline.git_source import ENVIRONMENT
-from pipeline.submissions.folder import NAME, CourseFolder
-from pipeline.submissions.repositories import MEMORY_KB, PROCESSOR_S
+from pipeline.git_process import BOUNDED, ENVIRONMENT
+from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.names import NAME
 from pipeline.web.access import git_user
 from pipeline.web.bounds import Bound
 
@@ -30,7 +30,7 @@ HEADERS_BYTES = 16 * 1024
 SERVICES = {"git-upload-pack", "git-receive-pack"}
 PUSH = "git-receive-pack"
 # a body of little bytes can ask for much memory: references without end in gzip, deltas of deltas
-BOUNDED = ["sh", "-c", f"ulimit -d {MEMORY_KB}; ulimit -t {PROCESSOR_S}; exec git http-backend"]
+BACKEND = (*BOUNDED, "git", "http-backend")
 PROTOCOL = re.compile(r"version=[0-2]")
 
 
@@ -76,7 +76,7 @@ class Backend:
 
     def __init__(self, told: dict[str, str], body: IO[bytes], connection: socket.socket | None) -> None:
         self.process = subprocess.Popen(
-            BOUNDED, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=told
+            BACKEND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=told
         )
         assert self.process.stdin is not None and isinstance(self.process.stdout, BufferedReader), "both are pipes"
         self.output, self.connection, self.said_all = self.process.stdout, connection, False

@@ -24,9 +24,10 @@ from flask import (
 )
 
 from pipeline.errors import PipelineError
-from pipeline.submissions.entry import ID, Entry, State
+from pipeline.submissions.entry import Entry, State
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.follow import ConsoleTail
+from pipeline.submissions.names import ID
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import drop, retry
 from pipeline.web import views
@@ -138,7 +139,7 @@ def show(text: str) -> str:
     return render_template(
         "web/submission.html.j2",
         entry=entry,
-        row=views.row(entry, spool().active()),
+        row=views.rows([entry], spool().active())[0],
         record=views.record_of(course(), entry),
         result=views.result_of(course(), entry),
         log=views.log_of(course(), entry),

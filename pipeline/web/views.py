@@ -16,7 +16,7 @@ from pipeline.run import Record, Run
 from pipeline.submissions.entry import Entry, State, now
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.follow import ConsoleTail
-from pipeline.submissions.queue import place_of
+from pipeline.submissions.queue import Place, places
 
 LOG_LINES = 2000
 
@@ -39,11 +39,11 @@ class Row:
 def rows(entries: Iterable[Entry], active: list[Entry]) -> list[Row]:
     """The newest first."""
     ordered = sorted(entries, key=lambda one: (one.arrived, one.id), reverse=True)
-    return [row(one, active) for one in ordered]
+    known = places(active, now())
+    return [row(one, known.get(one.id)) for one in ordered]
 
 
-def row(entry: Entry, active: list[Entry]) -> Row:
-    place = place_of(entry.id, active, now())
+def row(entry: Entry, place: Place | None) -> Row:
     if place is not None:
         what = f"place {place.number} of {place.waiting}: {place.reason}"
     elif entry.state is State.SUPERSEDED:

@@ -62,21 +62,25 @@ def finish_when_started(builds: ScriptedBuilds, number: int) -> None:
     builds.finish_all()
 
 
-def test_a_push_goes_on_by_itself_where_the_server_goes_in_the_middle(course: CourseFolder, clone: Clone) -> None:
+def test_a_push_goes_on_by_itself_where_the_server_goes_or_hangs(course: CourseFolder, clone: Clone) -> None:
     commit = clone.commit("x = 1\n")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(course.hook_socket))
         listener.listen()
 
-        def hang_up() -> None:
-            for _ in range(2):
-                connection, _ = listener.accept()
-                connection.recv(64)
-                connection.sendall(b"+one line\n+half a li")
-                connection.close()
+        def fail() -> None:
+            connection, _ = listener.accept()
+            connection.recv(64)
+            connection.sendall(b".\n+one line\n+half a li")
+            connection.close()
+            with listener.accept()[0] as hanging:
+                done.wait(60)
+                assert hanging
 
-        threading.Thread(target=hang_up).start()
+        done = threading.Event()
+        threading.Thread(target=fail).start()
         said = clone.push()
+        done.set()
     assert "remote: one line" in said
     assert "remote: submission" in said
     assert [one.new for one in spooled(course)] == [commit]

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -18,8 +19,8 @@ from frame.processes import Processes
 from support.pushes import Clone, spooled
 from support.submissions import ScriptedBuilds, course_folder, entry
 
+from pipeline.git_process import MEMORY_KB
 from pipeline.submissions.folder import CourseFolder
-from pipeline.submissions.repositories import MEMORY_KB
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import add_student
 from pipeline.web import server
@@ -48,9 +49,9 @@ class Pages:
         self.clone = Clone(folder / "clone", self.course.repository("ada", "mnist-train"))
         self.url = f"http://ada:{self.token}@127.0.0.1:{self.port}/git/ada/mnist-train.git"
 
-    def wait(self, condition: object) -> None:
+    def wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + WAIT_S
-        while not condition():  # type: ignore[operator]
+        while not condition():
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.05)
 
@@ -84,7 +85,7 @@ def test_a_large_push_comes_in_chunks_and_git_has_bounds(pages: Pages) -> None:
     said = pages.clone.push(pages.url, "main", PIPELINE_PUSH_FOLLOWS="1")
     assert f"at most {MEMORY_KB} kB" in said
     assert [one.new for one in spooled(pages.course)] == [commit]
-    assert pages.children() == []
+    pages.wait(lambda: not pages.children())
 
 
 PUSH = "POST /git/ada/mnist-train.git/git-receive-pack"

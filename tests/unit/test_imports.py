@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -80,6 +81,13 @@ def test_the_runner_needs_only_the_standard_library_numpy_and_torch() -> None:
         if inside(module.name, "runner") and name.split(".")[0] not in RUNNER_MAY_USE | sys.stdlib_module_names
     ]
     assert foreign == []
+
+
+@pytest.mark.parametrize("module", ["pipeline.cli.git_shell", "pipeline.submissions.hook_client"])
+def test_what_each_push_starts_imports_little(module: str) -> None:
+    program = f"import {module}, sys; print(*sorted(sys.modules))"
+    imported = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True).stdout
+    assert {"pydantic", "git", "rich", "requests", "typer"} & set(imported.split()) == set()
 
 
 def test_imports_point_one_way() -> None:

@@ -11,7 +11,7 @@ from support.submissions import START, entry
 from pipeline.practice import practice_course
 from pipeline.settings import Course
 from pipeline.submissions.entry import Entry, Priority, State
-from pipeline.submissions.queue import in_order, place_of, startable, superseded
+from pipeline.submissions.queue import in_order, places, startable, superseded
 
 COURSE = practice_course()
 
@@ -51,10 +51,10 @@ def test_one_of_a_student_at_a_time_and_none_before_its_time() -> None:
 
 def test_a_place_has_a_reason() -> None:
     entries = [entry("bob", 1), entry("ada", 1, 1), entry("ada", 9, state=State.STARTED)]
-    place = place_of(entries[1].id, entries, START)
-    assert place is not None
+    found = places(entries, START)
+    place = found[entries[1].id]
     assert (place.number, place.waiting, place.reason) == (2, 2, "another submission of yours runs")
-    assert place_of(entries[2].id, entries, START) is None
+    assert entries[2].id not in found
 
 
 def test_the_newest_push_supersedes_those_that_wait() -> None:
