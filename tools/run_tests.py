@@ -48,8 +48,8 @@ class Session:
         (self.cache / "v" / "cache" / "lastfailed").unlink(missing_ok=True)
 
 
-FIRST = Session("first", ("unit", "golden", "contract", "hostile", "live"))
-SECOND = Session("second", ("examples",))
+FIRST = Session("first", ("unit", "golden", "contract", "hostile"))
+SECOND = Session("second", ("examples", "live"))
 
 
 def main() -> int:

@@ -16,10 +16,13 @@ import psutil
 import pytest
 from support.docker import forget_image, unchanged
 from support.minio_server import MinioServer
+from support.pushed_runs import pushed_run
 from support.real_servers import course_file
 from support.registry_server import RegistryServer
 from support.runs import EXAMPLES, Finished, pipeline, submit
 from support.whole_runs import begun, checkpoints, family, kill, left_of, supervisor_of, wait_for
+
+from pipeline.settings import Sandbox
 
 SOURCE = EXAMPLES / "mnist_train"
 WHO = """
@@ -42,10 +45,11 @@ class World:
         return submit(source, out, *ON_DOCKER, *options, course=self.course)
 
     @contextmanager
-    def training(self, folder: Path) -> Iterator[Popen[str]]:
-        """A run that has its first checkpoint."""
+    def training(self, folder: Path, *arguments: str | Path) -> Iterator[Popen[str]]:
+        """A run that has a new checkpoint, begun here unless other arguments are given."""
         known = set(checkpoints(self.minio))
-        with begun("run", SOURCE, "--course", self.course, *ON_DOCKER, folder=folder) as coordinator:
+        arguments = arguments or ("run", SOURCE, "--course", self.course, *ON_DOCKER, "--out", folder)
+        with begun(*arguments, folder=folder) as coordinator:
             wait_for(lambda: coordinator.poll() is not None or set(checkpoints(self.minio)) - known, "a checkpoint")
             assert coordinator.poll() is None, coordinator.communicate()
             yield coordinator
@@ -83,44 +87,44 @@ def submission(folder: Path, addition: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def honest(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
-    folder = tmp_path_factory.mktemp("honest")
+def contained(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+    folder = tmp_path_factory.mktemp("contained")
     with unchanged(world.engine):
         done = world.submit(submission(folder, WHO), folder / "run")
     yield done
     forget_image(world.engine, folder / "run")
 
 
-def test_the_main_job_passes_in_containers_of_256_mb(honest: Finished) -> None:
-    assert honest.code == 0, honest.output
-    result = honest.result
+def test_the_main_job_passes_in_containers_of_256_mb(contained: Finished) -> None:
+    assert contained.code == 0, contained.output
+    result = contained.result
     assert (result["outcome"], result["isolation"]) == ("passed", "container")
     assert [stage["status"] for stage in result["stages"]] == ["done"] * 9
     for worker in result["workers"]:
         assert worker["steps"] > 0
         assert 20 < worker["peak_memory_mb"] <= 256 and "peak_memory_mb" in worker["measured"]
-    assert "id -u: 10001" in (honest.folder / "logs" / "worker-0.log").read_text()
+    assert "id -u: 10001" in (contained.folder / "logs" / "worker-0.log").read_text()
 
 
-def test_what_ran_is_what_was_pushed(honest: Finished, world: World) -> None:
-    image, record = honest.result["image"], json.loads((honest.folder / "record.json").read_text())
+def test_what_ran_is_what_was_pushed(contained: Finished, world: World) -> None:
+    image, record = contained.result["image"], json.loads((contained.folder / "record.json").read_text())
     repository, _, tag = image["reference"].removeprefix(f"{world.registry.address}/").rpartition(":")
     manifest = world.registry.get(f"{repository}/manifests/{tag}")
     assert manifest.headers["Docker-Content-Digest"] == image["digest"]
     assert manifest.json()["config"]["digest"] == record["image"]["id"]
-    assert image["base_digest"].startswith("sha256:") and image["base_digest"] in honest.report
+    assert image["base_digest"].startswith("sha256:") and image["base_digest"] in contained.report
     ada = {"ada", "student"}
     labels = world.engine.images.get(image["reference"]).labels
     assert not ada & {word for value in labels.values() for word in value.lower().split()}
-    assert world.registry.password not in (honest.folder / "record.json").read_text() + honest.output
+    assert world.registry.password not in (contained.folder / "record.json").read_text() + contained.output
 
 
-def test_a_changed_line_sends_code_and_installs_nothing(honest: Finished, world: World, out: Path) -> None:
+def test_a_changed_line_sends_code_and_installs_nothing(contained: Finished, world: World, out: Path) -> None:
+    assert contained.code == 0
     before = stored(world.registry)
-    done = world.submit(submission(out.parent, WHO + "\nCHANGED = 1\n"), out)
-    assert done.code == 0, done.output
-    assert stored(world.registry) - before < 10**6
-    assert "there already" in (out / "logs" / "build.log").read_text() or "nothing beyond" in done.output
+    pushed_run(out, submission(out.parent, WHO + "\nCHANGED = 1\n"), world.course, Sandbox.DOCKER)
+    assert 0 < stored(world.registry) - before < 10**6
+    assert "the base has everything" in (out / "logs" / "build.log").read_text()
 
 
 def stored(registry: RegistryServer) -> int:
@@ -129,11 +133,17 @@ def stored(registry: RegistryServer) -> int:
 
 
 @pytest.mark.slow
-def test_everything_killed_in_mid_run_is_resumed_and_nothing_is_left(world: World, out: Path) -> None:
-    """Also the guardian that would have cleaned up: the next start does it."""
-    with world.training(out) as coordinator:
-        kill([*family(coordinator.pid), *family(supervisor_of(out))])
+def test_a_stopped_run_frees_everything_and_killed_with_all_its_servers_goes_on(world: World, out: Path) -> None:
+    with unchanged(world.engine), world.training(out) as coordinator:
+        coordinator.send_signal(signal.SIGINT)
+        output, _ = coordinator.communicate(timeout=120)
+    assert coordinator.returncode == 130, output
+    assert json.loads((out / "result.json").read_text())["outcome"] == "aborted"
+    assert left_of(out) == []
 
+    # also the guardian that would have cleaned up: the next start does it
+    with world.training(out, "resume", out) as coordinator:
+        kill([*family(coordinator.pid), *family(supervisor_of(out))])
     done = pipeline("resume", out, out=out)
 
     assert done.code == 0, done.output
@@ -150,13 +160,3 @@ def test_what_a_killed_run_left_goes_without_anybody_coming_back(world: World, o
         kill([one for one in everybody if one not in guardian])
     # it looks again for some seconds: the engine may still be making what was asked for
     assert psutil.wait_procs(guardian, timeout=60)[1] == []
-
-
-def test_a_stopped_run_frees_everything(world: World, out: Path) -> None:
-    with world.training(out) as coordinator:
-        coordinator.send_signal(signal.SIGINT)
-        output, _ = coordinator.communicate(timeout=120)
-
-    assert coordinator.returncode == 130, output
-    assert json.loads((out / "result.json").read_text())["outcome"] == "aborted"
-    assert left_of(out) == []

@@ -1,4 +1,7 @@
-"""Whatever is killed, a run goes on; synchronous training ends with the same parameters to the bit."""
+"""Whatever is killed, a run goes on; synchronous training ends with the same parameters to the bit.
+
+A run survives several deaths in a row here, since each one needs its beginning only to get to the next.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,20 @@ import json
 import os
 import signal
 from pathlib import Path
+from subprocess import Popen
 
 import psutil
 import pytest
 from support.killing import WAIT_S, a_runner_of, execution, left_of, wait_for
-from support.runs import COURSE, EXAMPLES, pipeline, start, submit
+from support.runs import COURSE, EXAMPLES, Finished, pipeline, start
 
 from pipeline.run import STAGE_NAMES
 
 SOURCE = EXAMPLES / "mnist_train"
 
 
-def is_training(folder: Path) -> bool:
-    log = folder / "private" / "parameter-server"
-    checkpoints = list((folder / "private" / "servers").rglob("checkpoint-*.safetensors"))
-    return log.exists() and bool(checkpoints)
+def checkpoints(folder: Path) -> set[Path]:
+    return set((folder / "private" / "servers").rglob("checkpoint-*.safetensors"))
 
 
 def model(folder: Path) -> bytes:
@@ -28,32 +30,52 @@ def model(folder: Path) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    done = submit(SOURCE, tmp_path_factory.mktemp("whole") / "run")
-    assert done.code == 0, done.output
-    return model(done.folder)
+def uninterrupted(honest: Finished) -> bytes:
+    assert honest.code == 0, honest.output
+    return model(honest.folder)
 
 
-def test_the_same_submission_twice_gives_the_same_model(uninterrupted: bytes, tmp_path: Path) -> None:
-    assert model(submit(SOURCE, tmp_path / "run").folder) == uninterrupted
+def begun(folder: Path) -> Popen[str]:
+    return start("run", SOURCE, "--course", COURSE, "--out", folder)
 
 
-def test_a_killed_coordinator_is_resumed_to_the_bit(uninterrupted: bytes, tmp_path: Path) -> None:
+def resumed(folder: Path) -> Popen[str]:
+    return start("resume", folder)
+
+
+def until_training(folder: Path, coordinator: Popen[str], known: set[Path]) -> None:
+    """It trains, and has a checkpoint beyond those of the life before."""
+    wait_for(lambda: coordinator.poll() is not None or checkpoints(folder) - known, "a new checkpoint")
+    assert coordinator.poll() is None, coordinator.communicate()
+
+
+def result(folder: Path) -> dict[str, object]:
+    loaded: dict[str, object] = json.loads((folder / "result.json").read_text())
+    return loaded
+
+
+def ended(coordinator: Popen[str], code: int) -> None:
+    output, _ = coordinator.communicate(timeout=WAIT_S * 2)
+    assert coordinator.returncode == code, output
+
+
+def test_killed_coordinators_and_servers_are_resumed_to_the_bit(uninterrupted: bytes, tmp_path: Path) -> None:
+    """The coordinator in training, the servers in training, the coordinator while it predicts."""
     folder = tmp_path / "run"
-    coordinator = start("run", SOURCE, "--course", COURSE, "--out", folder)
-    wait_for(lambda: is_training(folder), "the first checkpoint")
+    coordinator = begun(folder)
+    until_training(folder, coordinator, set())
     coordinator.kill()
     coordinator.communicate()
 
-    done = pipeline("resume", folder, out=folder)
+    known = checkpoints(folder)
+    coordinator = resumed(folder)
+    until_training(folder, coordinator, known)
+    kill_servers(folder)
+    ended(coordinator, 3)
+    assert result(folder)["points"] is None
+    assert left_of(folder) == []
 
-    assert done.code == 0, done.output
-    assert model(folder) == uninterrupted
-
-
-def test_a_run_killed_while_it_predicts_repeats_no_training(uninterrupted: bytes, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    coordinator = start("run", SOURCE, "--course", COURSE, "--out", folder)
+    coordinator = resumed(folder)
     wait_for(lambda: any(one["activation"] for one in predictions(folder)), "the first prediction")
     coordinator.kill()
     coordinator.communicate()
@@ -75,78 +97,47 @@ def training_activations(folder: Path) -> list[object]:
     return [worker["activations"] for worker in execution(folder)["workers"]]  # type: ignore[attr-defined]
 
 
-def test_servers_killed_in_training_are_infrastructure_and_resume_ends_to_the_bit(
-    uninterrupted: bytes, tmp_path: Path
-) -> None:
-    folder = tmp_path / "run"
-    coordinator = start("run", SOURCE, "--course", COURSE, "--out", folder)
-    wait_for(lambda: is_training(folder), "the first checkpoint")
-    kill_servers(folder)
-    output, _ = coordinator.communicate(timeout=WAIT_S)
-    assert coordinator.returncode == 3, output
-    assert json.loads((folder / "result.json").read_text())["points"] is None
-    assert left_of(folder) == []
-
-    done = pipeline("resume", folder, out=folder)
-
-    assert done.code == 0, done.output
-    assert model(folder) == uninterrupted
-
-
 def test_a_killed_run_leaves_no_parameter_server_and_cancel_ends_the_rest(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    coordinator = start("run", SOURCE, "--course", COURSE, "--out", folder)
-    wait_for(lambda: is_training(folder), "the first checkpoint")
+    coordinator = begun(folder)
+    until_training(folder, coordinator, set())
     coordinator.kill()
     coordinator.communicate()
     wait_for(lambda: not any("pipeline.training.server" in one for one in left_of(folder)), "the parameter server")
 
     assert pipeline("cancel", folder, out=folder).code == 0
     assert left_of(folder) == []
-    assert json.loads((folder / "result.json").read_text())["outcome"] == "aborted"
+    assert result(folder)["outcome"] == "aborted"
 
 
-def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    coordinator = start("run", SOURCE, "--course", COURSE, "--out", folder)
-    wait_for(lambda: is_training(folder), "the first checkpoint")
+def test_a_stopped_run_frees_everything_and_goes_on_and_a_killed_worker_is_replaced(tmp_path: Path) -> None:
+    """Stopped by each signal and by `cancel`, twice; then one of its workers is killed, and it passes nevertheless."""
+    folder, known = tmp_path / "run", set[Path]()
+    coordinator = begun(folder)
+    for stop in (signal.SIGINT, signal.SIGTERM, "cancel"):
+        until_training(folder, coordinator, known)
+        if isinstance(stop, signal.Signals):
+            os.kill(coordinator.pid, stop)
+        else:
+            assert [pipeline("cancel", folder, out=folder).code for _ in range(2)] == [0, 0]
+        ended(coordinator, 130)
+        assert result(folder)["outcome"] == "aborted"
+        assert left_of(folder) == []
+        known = checkpoints(folder)
+        coordinator = resumed(folder)
+
+    until_training(folder, coordinator, known)
+    before = [len(each) for each in training_activations(folder)]  # type: ignore[arg-type]
     a_runner_of(folder).kill()
-    output, _ = coordinator.communicate(timeout=WAIT_S * 2)
+    ended(coordinator, 0)
 
-    assert coordinator.returncode == 0, output
-    workers = json.loads((folder / "result.json").read_text())["workers"]
-    assert sorted(worker["activations"] for worker in workers) == [1, 2]
-    assert json.loads((folder / "result.json").read_text())["outcome"] == "passed"
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_frees_everything_and_goes_on(number: signal.Signals, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    coordinator = start("run", SOURCE, "--course", COURSE, "--out", folder)
-    wait_for(lambda: is_training(folder), "the first checkpoint")
-    os.kill(coordinator.pid, number)
-    output, _ = coordinator.communicate(timeout=WAIT_S)
-
-    assert coordinator.returncode == 130, output
-    assert json.loads((folder / "result.json").read_text())["outcome"] == "aborted"
-    assert left_of(folder) == []
-    assert pipeline("resume", folder, out=folder).code == 0
-
-
-def test_cancel_stops_a_run_and_is_harmless_twice(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    coordinator = start("run", SOURCE, "--course", COURSE, "--out", folder)
-    wait_for(lambda: is_training(folder), "the first checkpoint")
-
-    codes = [pipeline("cancel", folder, out=folder).code for _ in range(2)]
-
-    coordinator.communicate(timeout=WAIT_S)
-    assert codes == [0, 0]
-    assert coordinator.returncode == 130
-    assert left_of(folder) == []
+    after = [len(each) for each in training_activations(folder)]  # type: ignore[arg-type]
+    assert sum(after) == sum(before) + 1
+    assert result(folder)["outcome"] == "passed"
 
 
 def test_nine_stages_each_a_process_with_the_servers_killed_between(uninterrupted: bytes, tmp_path: Path) -> None:
+    """And the same submission twice gives the same model."""
     folder = tmp_path / "run"
     for name in STAGE_NAMES:
         source = (SOURCE, "--course", COURSE) if name == STAGE_NAMES[0] else ()
@@ -154,7 +145,7 @@ def test_nine_stages_each_a_process_with_the_servers_killed_between(uninterrupte
         assert done.code == 0, f"{name}: {done.output}"
         kill_servers(folder)
 
-    assert json.loads((folder / "result.json").read_text())["outcome"] == "passed"
+    assert result(folder)["outcome"] == "passed"
     assert model(folder) == uninterrupted
 
 

@@ -8,20 +8,19 @@ from pathlib import Path
 
 import docker
 import pytest
+from support.pushed_runs import pushed_run
 from support.real_openwhisk import course_file
 from support.registry_server import RegistryServer
 from support.runs import EXAMPLES
 
 from pipeline import flow
 from pipeline.backends.choose import choose
-from pipeline.beginning import new_record
 from pipeline.embedded import client
 from pipeline.embedded.client import Embedded
 from pipeline.embedded.settings import EmbeddedSettings
 from pipeline.errors import Outcome
 from pipeline.listener import Silent
 from pipeline.result import Result
-from pipeline.run import Request, Run
 from pipeline.settings import Sandbox
 
 PORTS = range(31720, 31732)
@@ -71,16 +70,12 @@ def test_an_image_of_the_registry_trains_there(
         registry=registry.address,
         registry_auth_file=str(registry.auth_file),
     )
-    request = Request(source=str(EXAMPLES / "mnist_train"), course_file=course, sandbox=Sandbox.DOCKER)
-    run = Run.create(tmp_path / "run", new_record(request))
-    backends = choose(run)
-    for stage in ("fetch", "check", "render", "build", "push"):
-        assert flow.stage(stage, run, backends, Silent()) is None, (run.record.reason, run.record.faults)
+    run = pushed_run(tmp_path / "run", EXAMPLES / "mnist_train", course, Sandbox.DOCKER)
     image = run.record.image
     assert image is not None and image.digest.startswith("sha256:")
     engine.images.remove(image.reference, force=True)
     try:
-        outcome = flow.walk(run, backends, Silent())
+        outcome = flow.walk(run, choose(run), Silent())
         assert outcome is Outcome.PASSED, run.record.reason
         assert engine.images.get(image.reference).id == image.id, "pulled by whoever ran it"
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 from dataclasses import dataclass
@@ -11,11 +10,13 @@ from pathlib import Path
 import pytest
 from frame.processes import Processes
 from support import by_hand
+from support.pushed_runs import pushed_run
 from support.real_servers import course_file
 from support.runs import EXAMPLES, pipeline
 from support.wsk import Wsk
 
-BUILDING = ("fetch", "check", "render", "build", "push")
+from pipeline.settings import Sandbox
+
 HELLO = """
 def main(params):
     print("asked by", params["name"])
@@ -34,13 +35,10 @@ class Built:
 @pytest.fixture
 def built(sandbox: str, request: pytest.FixtureRequest, tmp_path: Path) -> Built:
     registry = request.getfixturevalue("registry") if sandbox == "docker" else None
-    course, run = course_file(tmp_path, registry), tmp_path / "run"
-    for name in BUILDING:
-        first = (EXAMPLES / "mnist_train", "--course", course, "--sandbox", sandbox)
-        done = pipeline("stage", name, *(first if name == "fetch" else ()), "--out", run, out=run)
-        assert done.code == 0, done.output
-    reference = json.loads((run / "record.json").read_text())["image"]["reference"]
-    return Built(reference, ("--image", str(run)))
+    course = course_file(tmp_path, registry)
+    run = pushed_run(tmp_path / "run", EXAMPLES / "mnist_train", course, Sandbox(sandbox))
+    assert run.record.image is not None
+    return Built(run.record.image.reference, ("--image", str(run.folder)))
 
 
 def test_the_pushed_image_trains_once_for_each_worker(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ import numpy as np
 
 from pipeline.training.control_client import ControlClient
 from runner import arrays
+from support.ready_workers import MARK, ReadyWorker, ReadyWorkers
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_S = 120.0
@@ -30,9 +30,6 @@ def build_model():
         nn.Flatten(), nn.Linear(784, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 10)
     )
 """
-WORKER = (
-    "import json, sys; from runner.training import main; print('RESULT', json.dumps(main(json.loads(sys.argv[1]))))"
-)
 
 
 def write_shard(path: Path, rows: int, seed: int) -> None:
@@ -76,8 +73,9 @@ def until(condition: Any, what: str, patience_s: float = PATIENCE_S) -> Any:
 class Training:
     """One run in a folder: start, kill and start again its server and its workers."""
 
-    def __init__(self, folder: Path, store_url: str, **settings: Any) -> None:
+    def __init__(self, folder: Path, store_url: str, ready: ReadyWorkers, **settings: Any) -> None:
         self.folder = folder
+        self.ready = ready
         self.store_url = store_url
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "code").mkdir(exist_ok=True)
@@ -94,7 +92,7 @@ class Training:
         } | settings
         self.control = ControlClient(folder / "control.sock")
         self.server: subprocess.Popen[bytes] | None = None
-        self.workers: list[subprocess.Popen[str]] = []
+        self.workers: list[ReadyWorker] = []
         self.address = ""
 
     def start_server(self) -> None:
@@ -111,7 +109,7 @@ class Training:
         self.worker_pid = told["worker_pid"]
         self.address = f"http://{host}:{port}"
 
-    def start_worker(self, number: int, **parameters: Any) -> subprocess.Popen[str]:
+    def start_worker(self, number: int, **parameters: Any) -> ReadyWorker:
         deadline = parameters.pop("deadline", None)
         values = {
             "batch_sz_train": 8,
@@ -125,45 +123,38 @@ class Training:
             "shard": number,
             "seed": 7,
         } | parameters
-        variables = os.environ | {"RUNNER_CODE": str(self.folder / "code")}
-        variables.pop("__OW_DEADLINE", None)
+        variables = {"RUNNER_CODE": str(self.folder / "code")}
         if deadline is not None:
             variables["__OW_DEADLINE"] = str(int(1000 * deadline))
-        worker = subprocess.Popen(
-            [sys.executable, "-c", WORKER, json.dumps(values)],
-            cwd=ROOT,
-            env=variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        worker = self.ready.start(values, variables, self.folder / f"worker-{len(self.workers)}.log")
         self.workers.append(worker)
         return worker
 
-    def result(self, worker: subprocess.Popen[str]) -> dict[str, Any]:
-        output, _ = worker.communicate(timeout=PATIENCE_S)
-        line = next((one for one in output.splitlines() if one.startswith("RESULT ")), None)
+    def result(self, worker: ReadyWorker) -> dict[str, Any]:
+        worker.wait(PATIENCE_S)
+        output = worker.output.read_text()
+        line = next((one for one in output.splitlines() if one.startswith(MARK)), None)
         assert line is not None, f"a worker failed:\n{output[-3000:]}"
-        value: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
+        value: dict[str, Any] = json.loads(line.removeprefix(MARK))
         return value
 
     def kill(self) -> None:
         """SIGKILL to everybody, as a machine that goes down."""
-        for worker in self.workers:
-            worker.kill()
-            worker.communicate()
-        self.workers.clear()
+        self.kill_workers()
         if self.server is not None:
             self.server.kill()
             self.server.wait()
             until(lambda: not alive(self.worker_pid), "the end of the server's own process")
             self.server = None
 
-    def stop(self) -> None:
+    def kill_workers(self) -> None:
         for worker in self.workers:
-            if worker.poll() is None:
-                worker.kill()
-                worker.communicate()
+            worker.kill()
+            worker.wait(PATIENCE_S)
+        self.workers.clear()
+
+    def stop(self) -> None:
+        self.kill_workers()
         if self.server is not None:
             self.server.terminate()
             self.server.wait(timeout=PATIENCE_S)

@@ -35,8 +35,8 @@ def checkpoints(minio: MinioServer) -> list[str]:
 
 @contextmanager
 def begun(*arguments: str | Path, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """`pipeline ARGUMENTS --out FOLDER`, which is cancelled where the test leaves it running."""
-    process = start(*arguments, "--out", folder)
+    """`pipeline ARGUMENTS` on the run in FOLDER, which is cancelled where the test leaves it running."""
+    process = start(*arguments)
     try:
         yield process
     finally:
