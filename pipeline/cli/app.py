@@ -1,46 +1,51 @@
-"""The commands, their errors and their exit codes. Nothing outside `pipeline.cli` prints or exits."""
+"""The commands, their errors and their exit codes. Nothing outside `pipeline.cli` prints or exits.
+
+What a command needs is imported for it alone: everything together takes half a second more.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipeline import __version__
-from pipeline.cli import (
-    base,
-    course,
-    data,
-    doctor,
-    experiment,
-    grades,
-    jenkins,
-    parameter_server,
-    queue,
-    runs,
-    serve,
-    starter,
-    verdict,
-)
 from pipeline.cli.output import show_error, write
 from pipeline.cli.streams import tolerate_any_text
 from pipeline.errors import USAGE_EXIT_CODE, AbortedError, InfrastructureError, PipelineError, UsageError
 
-app = typer.Typer(
-    name="pipeline",
-    help="Takes a student's machine-learning submission from a push to a graded report.",
-    epilog="Exit codes: 0 passed, 10 the student's failure, 11 a limit, 2 usage or course settings, "
-    "3 infrastructure, 130 aborted.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+COMMANDS = {
+    "run": ("runs", "take a submission to its report"),
+    "experiment": ("experiment", "run a grid of settings, and compare"),
+    "init": ("starter", "write a starter repository"),
+    "check": ("runs", "name every fault of a submission"),
+    "render": ("runs", "print what would be built"),
+    "stage": ("runs", "take a run through one stage"),
+    "resume": ("runs", "go on with a run"),
+    "cancel": ("runs", "stop a run"),
+    "verdict": ("verdict", "how a run ended, for a build server"),
+    "doctor": ("doctor", "what is here, what is missing"),
+    "serve": ("serve", "the embedded servers, until stopped"),
+    "parameter-server": ("parameter_server", "a parameter server by hand"),
+    "course": ("course", "the folder of a course, and who may push to it"),
+    "queue": ("queue", "what was pushed and is not graded yet"),
+    "grades": ("grades", "what counts of each student"),
+    "regrade": ("grades", "grade again, and let it count"),
+    "dispatch": ("queue", "grade what is pushed to a course"),
+    "jenkins": ("jenkins", "the jobs of a course in Jenkins"),
+    "base": ("base", "the images that images build on"),
+    "data": ("data", "data sets, shards, the store"),
+}
+"""Each with its module and what is said of it; the module's function has the command's name."""
+GROUPS = frozenset({"course", "queue", "regrade", "jenkins", "base", "data"})
+"""These have commands of their own: the module's `app`."""
 
 
 def show_version(asked: bool) -> None:
@@ -49,7 +54,6 @@ def show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def options(
     version: Annotated[
         bool, typer.Option("--version", help="print the version and end", is_eager=True, callback=show_version)
@@ -58,32 +62,39 @@ def options(
     pass
 
 
-app.command("run", short_help="take a submission to its report")(runs.run)
-app.command("experiment", short_help="run a grid of settings, and compare")(experiment.experiment)
-app.command("init", short_help="write a starter repository")(starter.init)
-app.command("check", short_help="name every fault of a submission")(runs.check)
-app.command("render", short_help="print what would be built")(runs.render)
-app.command("stage", short_help="take a run through one stage")(runs.stage)
-app.command("resume", short_help="go on with a run")(runs.resume)
-app.command("cancel", short_help="stop a run")(runs.cancel)
-app.command("verdict", short_help="how a run ended, for a build server")(verdict.verdict)
-app.command("doctor", short_help="what is here, what is missing")(doctor.doctor)
-app.command("serve", short_help="the embedded servers, until stopped")(serve.serve)
-app.command("parameter-server", short_help="a parameter server by hand")(parameter_server.parameter_server)
-app.add_typer(course.app, name="course", short_help="the folder of a course, and who may push to it")
-app.add_typer(queue.app, name="queue", short_help="what was pushed and is not graded yet")
-app.command("grades", short_help="what counts of each student")(grades.grades)
-app.add_typer(grades.app, name="regrade", short_help="grade again, and let it count")
-app.command("dispatch", short_help="grade what is pushed to a course")(queue.dispatch)
-app.add_typer(jenkins.app, name="jenkins", short_help="the jobs of a course in Jenkins")
-app.add_typer(base.app, name="base", short_help="the images that images build on")
-app.add_typer(data.app, name="data", short_help="data sets, shards, the store")
+def command_line(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The command line with these commands."""
+    app = typer.Typer(
+        name="pipeline",
+        help="Takes a student's machine-learning submission from a push to a graded report.",
+        epilog="Exit codes: 0 passed, 10 the student's failure, 11 a limit, 2 usage or course settings, "
+        "3 infrastructure, 130 aborted.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(options)
+    for name in names:
+        module, said = COMMANDS[name]
+        imported = importlib.import_module(f"pipeline.cli.{module}")
+        if name in GROUPS:
+            app.add_typer(imported.app, name=name, short_help=said)
+        else:
+            app.command(name, short_help=said)(getattr(imported, name.replace("-", "_")))
+    return app
 
 
-def call(arguments: Sequence[str]) -> int:
+def needed_for(arguments: Sequence[str]) -> typer.Typer:
+    """The command line with the command that these name first, or else with all."""
+    known = [name for name in arguments[:1] if name in COMMANDS]
+    return command_line(known or COMMANDS)
+
+
+def call(arguments: Sequence[str], app: typer.Typer | None = None) -> int:
     """Carries out one command line; its exit code. Raises nothing."""
     tolerate_any_text()
     try:
+        app = app or needed_for(arguments)
         return int(app(list(arguments), prog_name="pipeline", standalone_mode=False) or 0)
     except typer.TyperException as error:
         show_error(usage_error(error))

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from pipeline.cli.app import app
+from pipeline.cli.app import command_line
 from pipeline.cli.output import write
 from pipeline.experiments.record import schema_text as experiment_schema_text
 from pipeline.result import schema_text
@@ -33,7 +33,7 @@ alone, and live lines go to standard error.
 
 
 def text() -> str:
-    return "\n".join([HEAD, *sections("pipeline", typer.main.get_command(app))])
+    return "\n".join([HEAD, *sections("pipeline", typer.main.get_command(command_line()))])
 
 
 def sections(path: str, command: Any) -> list[str]:

@@ -11,7 +11,7 @@ from support.jenkins_bench import Bench, opened
 from typer.testing import CliRunner
 
 from pipeline.cli import doctor
-from pipeline.cli.app import app
+from pipeline.cli.app import command_line
 from pipeline.cli.findings import Finding, State
 from pipeline.cli.jenkins_findings import jenkins_findings
 
@@ -62,6 +62,6 @@ def test_a_wrong_token_a_server_that_is_away_and_a_faulty_file_say_what_to_do(be
 
 def test_doctor_asks_it_where_the_course_names_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "findings", lambda online: [])
-    asked = CliRunner().invoke(app, ["doctor", "--course", str(bench.folder / "course.toml"), "--json"])
+    asked = CliRunner().invoke(command_line(), ["doctor", "--course", str(bench.folder / "course.toml"), "--json"])
     assert asked.exit_code == 0, asked.output
     assert "Jenkins" in [one["name"] for one in json.loads(asked.stdout)]

@@ -16,7 +16,7 @@ from support.submissions import submitted
 from typer.testing import CliRunner
 
 from pipeline.backends.ci.local import LocalBuilds
-from pipeline.cli.app import app, call
+from pipeline.cli.app import call, command_line
 from pipeline.errors import UsageError
 from pipeline.submissions.references import REF
 from pipeline.submissions.remotes import Remote, add_remote, owner_of, read_remotes
@@ -72,14 +72,16 @@ def test_one_repository_has_one_owner(site: Site) -> None:
 def test_staff_name_addresses_and_read_the_secret_on_the_command_line(site: Site) -> None:
     folder, run = str(site.course.folder), CliRunner().invoke
     names = [one.name for one in site.course.course().assignments]
-    added = run(app, ["course", "add-student", folder, "bob", "--url", f"{names[0]}=https://git.example/bob/x"])
+    added = run(
+        command_line(), ["course", "add-student", folder, "bob", "--url", f"{names[0]}=https://git.example/bob/x"]
+    )
     assert added.exit_code == 0, added.output
     assert not site.course.repository("bob", names[0]).exists()
     assert all(site.course.repository("bob", name).exists() for name in names[1:])
-    listed = json.loads(run(app, ["course", "list", folder, "--json"]).stdout)
+    listed = json.loads(run(command_line(), ["course", "list", folder, "--json"]).stdout)
     assert ("bob", "https://git.example/bob/x") in [(one["student"], one["repository"]) for one in listed]
-    assert run(app, ["course", "webhook", folder]).stdout.strip() == site.secret
-    assert run(app, ["course", "webhook", folder, "--renew"]).stdout.strip() != site.secret
+    assert run(command_line(), ["course", "webhook", folder]).stdout.strip() == site.secret
+    assert run(command_line(), ["course", "webhook", folder, "--renew"]).stdout.strip() != site.secret
     assert site.course.webhook_file.stat().st_mode & 0o077 == 0
 
 
