@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.runs import COURSE, EXAMPLES, Finished, submit
+from support.runs import COURSE, EXAMPLES, TWICE, Finished, submit
 
 VALIDATED = ("validation_rows = 0", "validation_rows = 500")
 
@@ -15,4 +15,5 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     course = folder / "course.toml"
     assert VALIDATED[0] in COURSE.read_text()
     course.write_text(COURSE.read_text().replace(*VALIDATED))
-    return submit(EXAMPLES / "mnist_train", folder / "run", "--set", "scored_checkpoints=1", course=course)
+    scored = ("--set", "scored_checkpoints=1")
+    return submit(EXAMPLES / "mnist_train", folder / "run", *TWICE, *scored, course=course)

@@ -19,8 +19,8 @@ from pipeline.data.mnist import fetch
 FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/expected.toml"))
 EXPECTED = {folder: tomllib.loads((folder / "expected.toml").read_text()) for folder in FOLDERS}
 # how a container ends is the sandbox's affair, what a cheat comes to is not; test_docker.py has the main job
-STEPS = 94
-"""Batches of 32 in one of the two halves of 6000 rows."""
+STEPS = 2 * 94
+"""Twice the batches of 32 in one of the two halves of 6000 rows."""
 CASES = [(folder, sandbox) for folder in FOLDERS for sandbox in EXPECTED[folder].get("sandboxes", ["process"])]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.jenkinsfile import Agent, Build, agent, require, stop
-from support.runs import COURSE, EXAMPLES
+from support.runs import COURSE, EXAMPLES, LONGER
 
 ID = "feedc0de" * 4
 
@@ -20,6 +20,8 @@ def pushed(folder: Path) -> tuple[Path, str]:
     """A bare repository as a student has pushed to it, and the commit."""
     work, bare = folder / "work", folder / "ada.git"
     shutil.copytree(EXAMPLES / "mnist_train", work)
+    with (work / "submission.toml").open("a") as settings:
+        settings.write(LONGER)
     own = ["-c", "user.name=ada", "-c", "user.email=ada@example.com", "-c", "core.hooksPath=/dev/null"]
     for arguments in (
         ["init", "-q"],

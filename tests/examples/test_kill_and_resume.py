@@ -14,7 +14,7 @@ from subprocess import Popen
 import psutil
 import pytest
 from support.killing import WAIT_S, a_runner_of, execution, left_of, wait_for
-from support.runs import COURSE, EXAMPLES, Finished, pipeline, start
+from support.runs import COURSE, EXAMPLES, TWICE, Finished, pipeline, start
 
 from pipeline.run import STAGE_NAMES
 
@@ -36,7 +36,7 @@ def uninterrupted(honest: Finished) -> bytes:
 
 
 def begun(folder: Path) -> Popen[str]:
-    return start("run", SOURCE, "--course", COURSE, "--out", folder)
+    return start("run", SOURCE, "--course", COURSE, *TWICE, "--out", folder)
 
 
 def resumed(folder: Path) -> Popen[str]:
@@ -140,7 +140,7 @@ def test_nine_stages_each_a_process_with_the_servers_killed_between(uninterrupte
     """And the same submission twice gives the same model."""
     folder = tmp_path / "run"
     for name in STAGE_NAMES:
-        source = (SOURCE, "--course", COURSE) if name == STAGE_NAMES[0] else ()
+        source = (SOURCE, "--course", COURSE, *TWICE) if name == STAGE_NAMES[0] else ()
         done = pipeline("stage", name, *source, "--out", folder, out=folder)
         assert done.code == 0, f"{name}: {done.output}"
         kill_servers(folder)

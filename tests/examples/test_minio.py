@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.minio_server import minio_server, needed
-from support.runs import COURSE, EXAMPLES, pipeline, start
+from support.runs import COURSE, EXAMPLES, TWICE, pipeline, start
 
 from pipeline.backends.store import Key
 from pipeline.backends.store.s3 import client
@@ -44,7 +44,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_in_minio_and_leaves_nothing_th
             return {name: [str(one.object_name) for one in listed] for name, listed in found.items()}
 
         source = EXAMPLES / "mnist_train"
-        coordinator = start("run", source, "--sandbox", "process", "--course", course, "--out", folder)
+        coordinator = start("run", source, "--sandbox", "process", "--course", course, *TWICE, "--out", folder)
         deadline = time.monotonic() + WAIT_S
         while not any("/checkpoint-" in one for one in objects().get("course.tests", [])):
             assert time.monotonic() < deadline, "the first checkpoint"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from frame.processes import Processes
-from support.runs import COURSE, EXAMPLES, command
+from support.runs import COURSE, EXAMPLES, LONGER, command
 
 from pipeline.submissions.entry import Entry, State
 from pipeline.submissions.folder import CourseFolder
@@ -47,6 +47,8 @@ class Served:
         self.serve()
         self.clone = folder / "clone"
         shutil.copytree(EXAMPLES / "mnist_train", self.clone, ignore=shutil.ignore_patterns("__pycache__"))
+        with (self.clone / "submission.toml").open("a") as settings:
+            settings.write(LONGER)
         self.git("init", "--quiet", "--initial-branch=main")
         self.git("remote", "add", "origin", f"http://ada:{self.token}@127.0.0.1:{self.port}/git/ada/mnist-small.git")
 

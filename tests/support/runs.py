@@ -13,6 +13,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "submissions_example"
 COURSE = ROOT / "tests" / "examples" / "course.toml"
+TWICE = ("--set", "epochs=2")
+LONGER = "epochs = 2\n"
+"""In a command or a submission.toml: the main job trains long enough to be interrupted twice on a busy machine."""
 PATIENCE_S = 280
 
 
