@@ -35,8 +35,8 @@ def uninterrupted(honest: Finished) -> bytes:
     return model(honest.folder)
 
 
-def begun(folder: Path) -> Popen[str]:
-    return start("run", SOURCE, "--course", COURSE, *TWICE, "--out", folder)
+def begun(folder: Path, *settings: str) -> Popen[str]:
+    return start("run", SOURCE, "--course", COURSE, *TWICE, *settings, "--out", folder)
 
 
 def resumed(folder: Path) -> Popen[str]:
@@ -113,7 +113,7 @@ def test_a_killed_run_leaves_no_parameter_server_and_cancel_ends_the_rest(tmp_pa
 def test_a_stopped_run_frees_everything_and_goes_on_and_a_killed_worker_is_replaced(tmp_path: Path) -> None:
     """Stopped by each signal and by `cancel`, twice; then one of its workers is killed, and it passes nevertheless."""
     folder, known = tmp_path / "run", set[Path]()
-    coordinator = begun(folder)
+    coordinator = begun(folder, "--set", "epochs=5")
     for stop in (signal.SIGINT, signal.SIGTERM, "cancel"):
         until_training(folder, coordinator, known)
         if isinstance(stop, signal.Signals):

@@ -107,7 +107,7 @@ def test_the_settings_of_every_kind_are_explained(kind: str) -> None:
     ids=["cli", "schema", "experiment"],
 )
 def test_made_pages_are_as_they_would_be_made_now(page: str, made: Any) -> None:
-    assert (ROOT / "docs" / page).read_text() == command_line(), "write it anew with: make docs"
+    assert (ROOT / "docs" / page).read_text() == made(), "write it anew with: make docs"
 
 
 def test_the_index_names_every_page() -> None:
