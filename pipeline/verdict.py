@@ -25,7 +25,7 @@ RESULTS: dict[Outcome, Result] = {
     Outcome.SUPERSEDED: "NOT_BUILT",
 }
 # of a run's folder: what its student may read
-PUBLISHED = ("report.html", "report.css", "plots", "junit.xml", "result.json", "logs")
+PUBLISHED = ("report.html", "report.css", "plots", "junit.xml", "result.json", "logs", "model.safetensors")
 # a server may show descriptions as HTML, and a reason can hold a student's text
 NO_MARKUP = str.maketrans("<>&", "‹›+")
 

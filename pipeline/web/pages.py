@@ -136,12 +136,15 @@ def student(name: str) -> str:
 @pages.get("/submissions/<text>")
 def show(text: str) -> str:
     entry = submission(text)
+    result = views.result_of(course(), entry)
     return render_template(
         "web/submission.html.j2",
         entry=entry,
         row=views.rows([entry], spool().active())[0],
-        record=views.record_of(course(), entry),
-        result=views.result_of(course(), entry),
+        stages=views.stages_of(course(), entry, result),
+        result=result,
+        left_out=views.left_out(course(), entry),
+        elsewhere=views.elsewhere(entry),
         log=views.log_of(course(), entry),
         has_report=views.report_file(course(), entry, "report.html") is not None,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
@@ -11,12 +11,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline.errors import UsageError
-from pipeline.result import Result
-from pipeline.run import Record, Run
+from pipeline.result import Result, StageResult
+from pipeline.run import Run, StageRecord
+from pipeline.submissions.brought import brought_to
 from pipeline.submissions.entry import Entry, State, now
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.follow import ConsoleTail
 from pipeline.submissions.queue import Place, places
+from pipeline.verdict import PUBLISHED
 
 LOG_LINES = 2000
 
@@ -63,11 +65,12 @@ def row(entry: Entry, place: Place | None) -> Row:
     )
 
 
-def record_of(course: CourseFolder, entry: Entry) -> Record | None:
+def stages_of(course: CourseFolder, entry: Entry, result: Result | None) -> Sequence[StageRecord | StageResult]:
+    """As the record says where the run is here; of a run elsewhere its result says it, once it is over."""
     try:
-        return Run.open(course.run(entry.id)).record
+        return Run.open(course.run(entry.id)).record.stages
     except UsageError:
-        return None
+        return result.stages if result else ()
 
 
 def result_of(course: CourseFolder, entry: Entry) -> Result | None:
@@ -75,6 +78,18 @@ def result_of(course: CourseFolder, entry: Entry) -> Result | None:
         return Result.model_validate_json((course.run(entry.id) / "result.json").read_bytes())
     except (OSError, ValidationError):
         return None
+
+
+def left_out(course: CourseFolder, entry: Entry) -> dict[str, str]:
+    """Files of a report that stayed on the build server, and why."""
+    brought = brought_to(course.run(entry.id))
+    return brought.left_out if brought else {}
+
+
+def elsewhere(entry: Entry) -> str:
+    """The build's address where other pages than these show it."""
+    here = entry.build_url.endswith(f"/submissions/{entry.id}")
+    return entry.build_url if entry.build_url.startswith(("http://", "https://")) and not here else ""
 
 
 def log_of(course: CourseFolder, entry: Entry) -> list[str]:
@@ -100,6 +115,3 @@ def report_file(course: CourseFolder, entry: Entry, name: str) -> Path | None:
     except (OSError, ValueError):  # a name that is too long for any file
         return None
     return path if inside else None
-
-
-PUBLISHED = {"report.html", "report.css", "plots", "junit.xml", "result.json", "logs", "model.safetensors"}

@@ -103,3 +103,12 @@ def test_a_push_comes_back_graded(
     assert build.parameters["SUBMISSION_ID"] == entry.id
     record = json.loads((Path(home.environment["PIPELINE_RUNS"]) / entry.id / "record.json").read_text())
     assert (record["run"], record["outcome"], record["fetched"]["commit"]) == (entry.id, "passed", entry.new)
+    published = files_below(tmp_path / "builds" / "tests-mnist-small-ada-1" / "archive" / "report")
+    brought = files_below(course.run(entry.id))
+    assert brought.pop("brought.json")
+    assert {"report.html", "model.safetensors", "logs/worker-0.log", "plots/loss.svg"} <= set(brought)
+    assert brought == published
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {one.relative_to(folder).as_posix(): one.read_bytes() for one in folder.rglob("*") if one.is_file()}

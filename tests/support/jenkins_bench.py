@@ -59,6 +59,7 @@ class Bench:
         (self.folder / "students.csv").write_text(ROSTER)
         self.course = CourseFolder(self.folder)
         self.now = 0.0
+        self.tokens: dict[str, str] = {}
 
     def builds(self) -> JenkinsBuilds:
         """As a process that has just started: it knows only what lies on the disk."""

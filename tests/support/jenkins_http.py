@@ -205,7 +205,8 @@ def answer_for_build(jenkins: JenkinsServer, name: str, job: Job, build: Build, 
         return Response(status=302, headers={"Location": f"{jenkins.url}{path_of(name)}/{build.number}/"})
     if rest == "api/json":
         shown = {"number": build.number, "queueId": build.queue, "actions": actions(build.parameters)}
-        return jsonify(shown | {"building": result is None, "result": result})
+        listed = [{"relativePath": path} for path in build.program.artifacts_there()]
+        return jsonify(shown | {"building": result is None, "result": result, "artifacts": listed})
     if rest == "consoleText":
         return Response(NOTES.sub(b"", build.program.console()), mimetype="text/plain")
     if rest == "logText/progressiveText":

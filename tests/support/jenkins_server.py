@@ -26,6 +26,7 @@ What it does, and the lines of the course's notes on Jenkins (reference/jenkins.
 | X-Text-Size counts the log's own bytes, which are more than what is shown (console notes) | 48 |
 | timestamper's prefix stands in the log itself | 69-70 |
 | consoleText, archived artifacts, stop | 49, 74, 90 |
+| artifacts[relativePath] of a build (read in Jenkins' own hudson.model.Run, not in the notes) | |
 
 Its builds are `Program`s: the real Jenkinsfile in the harness (`InHarness`), or what a test
 says (`Scripted`). The answers themselves are in jenkins_http.py.
@@ -66,14 +67,17 @@ class Program(Protocol):
 
     def artifact(self, path: str) -> bytes | None: ...
 
+    def artifacts_there(self) -> list[str]: ...
+
 
 @dataclass
 class Scripted:
-    """A build that does what a test says."""
+    """A build that does what a test says. `lost` artifacts are listed and not there."""
 
     log: bytes = b""
     ended: str | None = None
     artifacts: dict[str, bytes] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
 
     def console(self) -> bytes:
         return self.log
@@ -85,7 +89,10 @@ class Scripted:
         self.ended = "ABORTED"
 
     def artifact(self, path: str) -> bytes | None:
-        return self.artifacts.get(path)
+        return None if path in self.lost else self.artifacts.get(path)
+
+    def artifacts_there(self) -> list[str]:
+        return list(self.artifacts)
 
 
 @dataclass

@@ -223,3 +223,7 @@ class InHarness:
     def artifact(self, path: str) -> bytes | None:
         file = self.build.archive / path
         return file.read_bytes() if file.is_file() else None
+
+    def artifacts_there(self) -> list[str]:
+        archive = self.build.archive
+        return sorted(path.relative_to(archive).as_posix() for path in archive.rglob("*") if path.is_file())

@@ -70,10 +70,11 @@ def test_a_reason_cannot_be_markup_and_is_one_short_line(tmp_path: Path) -> None
 
 def test_only_what_a_student_may_read_is_published(tmp_path: Path) -> None:
     folder = made(tmp_path)
-    for name in ("report.html", "report.css", "junit.xml", "result.json", "plots/loss.svg", "logs/check.log"):
+    page = ("report.html", "report.css", "junit.xml", "result.json", "plots/loss.svg", "logs/check.log")
+    for name in (*page, "model.safetensors"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("of this run")
-    for name in ("servers.json", "private/hidden.log", "source/model.py", "model.safetensors"):
+    for name in ("servers.json", "private/hidden.log", "source/model.py"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("not for all")
     (folder / "result.json").unlink()
@@ -83,7 +84,7 @@ def test_only_what_a_student_may_read_is_published(tmp_path: Path) -> None:
     (into / "old.html").write_text("of an earlier run")
     publish(folder, into)
     assert sorted(path.relative_to(into).as_posix() for path in into.rglob("*") if path.is_file()) == [
-        "junit.xml", "logs/check.log", "plots/loss.svg", "report.css", "report.html",
+        "junit.xml", "logs/check.log", "model.safetensors", "plots/loss.svg", "report.css", "report.html",
     ]  # fmt: skip
 
 

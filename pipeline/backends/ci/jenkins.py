@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,8 +25,12 @@ from pipeline.text import one_line
 
 # while Jenkins starts, or a proxy before it does
 STARTING = {502, 503, 504}
+GONE = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 AWAY_S, DENIED_S = 10.0, 300.0
 QUEUE_ITEM = re.compile(r"/queue/item/(\d+)/")
+CHUNK_BYTES = 1 << 16
+PATIENCE = 3
+"""A file comes within so many times the limit of one request, or not at all."""
 
 
 class AwayError(ThrottledError):
@@ -38,6 +43,10 @@ class AwayError(ThrottledError):
 
 class MissingError(InfrastructureError):
     """Jenkins answers, and has no such job, build or queue item, or does not show it to us."""
+
+
+class UnwantedError(InfrastructureError):
+    """Jenkins has the file, and it is larger or comes more slowly than is waited for."""
 
 
 class Connection:
@@ -87,6 +96,21 @@ class Connection:
             answer.raise_for_status()
             return answer
 
+    def read(self, path: str, at_most: int) -> bytes:
+        """A file of at most so many bytes. Raises UnwantedError where it is larger, and what `get` raises."""
+        plain, slow_at = {"Accept-Encoding": "identity"}, time.monotonic() + PATIENCE * self.server.timeout_s
+        content = bytearray()
+        with self.asking(path), self.request("GET", path, headers=plain, stream=True) as answer:
+            if answer.status_code != requests.codes.ok:
+                raise self.refused(answer.status_code, path, "")
+            for chunk in answer.iter_content(CHUNK_BYTES):
+                content += chunk
+                if len(content) > at_most:
+                    raise UnwantedError(f"larger than the {at_most} bytes that may come", hint="it is in Jenkins")
+                if time.monotonic() > slow_at:
+                    raise UnwantedError("Jenkins gave it too slowly", hint="it is in Jenkins")
+        return bytes(content)
+
     def json(self, path: str, tree: str) -> dict[str, Any]:
         with self.asking(path):
             told: dict[str, Any] = self.get(path + "/api/json", {"tree": tree}).json()
@@ -102,7 +126,7 @@ class Connection:
             raise self.missing(what) from None
         except requests.HTTPError as error:
             raise self.refused(error.response.status_code, what, error.response.headers.get("X-Error", "")) from None
-        except (requests.ConnectionError, requests.Timeout, jenkins.TimeoutException) as error:
+        except (*GONE, jenkins.TimeoutException) as error:
             raise self.away(f"cannot be reached: {one_line(str(error), 160)}") from None
         except jenkins.JenkinsException as error:
             raise self.explained(one_line(str(error), 200), what) from None

@@ -14,11 +14,12 @@ import requests
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.backends.ci import Look
-from pipeline.backends.ci.jenkins import Connection, MissingError, job_path, queue_number
+from pipeline.backends.ci.jenkins import Connection, MissingError, UnwantedError, job_path, queue_number
+from pipeline.backends.ci.jenkins_artifacts import FOLDER, RESULT, Report, bring
 from pipeline.backends.ci.jenkins_jobs import job_name
 from pipeline.build_server import BuildServer
 from pipeline.errors import InfrastructureError, Outcome
-from pipeline.files import sync, write_bytes, write_json
+from pipeline.files import sync, write_json
 from pipeline.result import Result
 from pipeline.run import Status
 from pipeline.submissions.entry import Entry
@@ -28,7 +29,6 @@ from pipeline.verdict import RESULTS
 
 LOOK_S = 1.0
 """Jenkins is asked after a build at most so often."""
-RESULT_FILE = "artifact/report/result.json"
 MOST_RESULT_BYTES = 4 << 20
 
 
@@ -110,7 +110,7 @@ class JenkinsBuilds:
 
     def build(self, entry: Entry, known: Known) -> Look:
         """The build by its number; what is new on its console is kept first."""
-        path = f"{job_path(self.job(entry))}/{known.number}"
+        path = self.path(entry, known)
         url = f"{self.server.url}{path}/"
         try:
             unfinished = self.read_console(entry, path)
@@ -120,21 +120,25 @@ class JenkinsBuilds:
             return Look("lost", f"build {known.number} is gone from Jenkins", url=url)
         if told.get("building") or told.get("result") is None or unfinished:
             return Look("running", url=url)
-        look = self.outcome(entry, path, str(told["result"]), url)
-        self.ended(entry, known)
+        look = self.outcome(entry, known, str(told["result"]), url)
+        if look.state == "ended":
+            self.ended(entry, known)
         return look
 
-    def outcome(self, entry: Entry, path: str, said: str, url: str) -> Look:
-        """By the run's own result, which the build archived and which is kept here; without one, infrastructure."""
+    def outcome(self, entry: Entry, known: Known, said: str, url: str) -> Look:
+        """By the run's own result, which the build archived; without, infrastructure. First its report comes here."""
+        path = self.path(entry, known)
         try:
-            answer = self.connection.get(f"{path}/{RESULT_FILE}")
-            result = Result.model_validate_json(answer.content[:MOST_RESULT_BYTES])
-        except (MissingError, ValidationError):
+            content = self.connection.read(f"{path}/{FOLDER}/{RESULT}", MOST_RESULT_BYTES)
+            result = Result.model_validate_json(content)
+        except (MissingError, UnwantedError, ValidationError):
             result = None
         if result is None or result.run != entry.id or (said == "FAILURE" and RESULTS[result.outcome] != "FAILURE"):
             outcome = Outcome.ABORTED if said == "ABORTED" else Outcome.INFRASTRUCTURE
             return Look("ended", f"the build ended with {one_line(said, 20)}", outcome, url=url)
-        write_bytes(self.course.run(entry.id) / "result.json", answer.content)
+        report = Report(path, known.number or 0, content)
+        if not bring(self.connection, report, self.course.run(entry.id), self.clock):
+            return Look("running", "its report is on the way here", url=url)
         reason = next((one.reason for one in result.stages if one.status is Status.FAILED), "")
         return Look("ended", reason, result.outcome, result.points, result.max_points, f"{url}Report/")
 
@@ -142,7 +146,7 @@ class JenkinsBuilds:
         known = self.known(entry)
         try:
             if known.number is not None:
-                self.connection.post(f"{job_path(self.job(entry))}/{known.number}/stop")
+                self.connection.post(f"{self.path(entry, known)}/stop")
             elif known.queue is not None:
                 self.connection.post("queue/cancelItem", {"id": str(known.queue)})
         except MissingError:
@@ -181,6 +185,9 @@ class JenkinsBuilds:
 
     def job(self, entry: Entry) -> str:
         return job_name(entry.course, entry.assignment, entry.student)
+
+    def path(self, entry: Entry, known: Known) -> str:
+        return f"{job_path(self.job(entry))}/{known.number}"
 
     def url(self, entry: Entry) -> str:
         return f"{self.server.url}{job_path(self.job(entry))}/"
