@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pipeline.backends import Backends
-from pipeline.backends.functions import Activation
+from pipeline.backends.functions import Activation, Functions
 from pipeline.backends.servers import Traffic
 from pipeline.calling.remembered import CallState, Executing
 from pipeline.collected import keep_logs, keep_record
@@ -65,11 +66,18 @@ def unjudged(state: Executing, home: Home) -> Figures:
 
 def records_of(run: Run, backends: Backends, call: CallState, secrets: Sequence[str]) -> list[Activation]:
     """The records of a call's activations, which are kept, and with them its log."""
-    functions = backends.servers.functions()
+    log = (run.hidden_logs if call.hidden else run.logs) / f"{call.name}.log"
+    return activations_home(run, backends.servers.functions(), call.activations, log, secrets)
+
+
+def activations_home(
+    run: Run, functions: Functions, activations: Sequence[str], log: Path, secrets: Sequence[str]
+) -> list[Activation]:
+    """The records of what one function or worker was invoked for, which are kept, and with them its log."""
     found: list[Activation] = []
     lines: list[str] = []
-    for number, activation in enumerate(call.activations, start=1):
-        lines.append(f"--- activation {activation} ({number} of {len(call.activations)})")
+    for number, activation in enumerate(activations, start=1):
+        lines.append(f"--- activation {activation} ({number} of {len(activations)})")
         record = functions.activation(activation)
         if record is None:
             lines.append("no record: it was ended before it could leave one")
@@ -79,7 +87,7 @@ def records_of(run: Run, backends: Backends, call: CallState, secrets: Sequence[
         if not record.success:
             lines.append(f"ended with {record.status}: {record.result}")
         found.append(record)
-    keep_logs((run.hidden_logs if call.hidden else run.logs) / f"{call.name}.log", lines, secrets)
+    keep_logs(log, lines, secrets)
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.backends import Backends
 from pipeline.backends.functions import Functions
-from pipeline.calling.collecting import interval, stored, used_in_all
+from pipeline.calling.collecting import activations_home, interval, stored, used_in_all
 from pipeline.calling.traffic import traffic_table
 from pipeline.collected import keep_logs, keep_record
 from pipeline.embedded.contract import Usage
@@ -84,19 +84,9 @@ def worker_activations(run: Run, functions: Functions, state: Execution) -> Iter
     """Records and logs of the workers; the logs are the student's to read."""
     secrets = [*(worker.token for worker in state.workers if worker.token), *state.secrets]
     for worker in state.workers:
-        lines: list[str] = []
-        for number, activation in enumerate(worker.activations, start=1):
-            lines.append(f"--- activation {activation} ({number} of {len(worker.activations)})")
-            record = functions.activation(activation)
-            if record is None:
-                lines.append("no record: it was ended before it could leave one")
-                continue
-            keep_record(run, record)
-            lines.extend(functions.logs(activation))
-            if not record.success:
-                lines.append(f"ended with {record.status}: {record.result}")
+        log = run.logs / f"{worker.name}.log"
+        for record in activations_home(run, functions, worker.activations, log, secrets):
             yield interval(record, f"worker {worker.number}")
-        keep_logs(run.logs / f"{worker.name}.log", lines, secrets)
 
 
 def prediction_activations(run: Run, functions: Functions, state: Execution) -> Iterable[Interval]:

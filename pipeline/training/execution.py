@@ -1,21 +1,15 @@
-"""What the execute stage must remember to go on after a kill. `run.execution_file`."""
+"""What the execute stage of a training must remember to go on after a kill. `run.execution_file`."""
 
 from __future__ import annotations
 
 import secrets
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from pipeline.errors import InfrastructureError
-from pipeline.files import write_json
+from pipeline.calling.remembered import Remembered, Stage, StageMemory, read
 from pipeline.run import Run
 from pipeline.training.status import ServerStatus
-
-
-class Remembered(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
 
 HIDDEN, VALIDATION = "hidden", "validation"
 """The rows that predictions are made on: those that make the grade, and those that only the plots show."""
@@ -64,34 +58,27 @@ class PredictionState(Remembered):
         return self.name.removesuffix(f"-{self.inputs}")
 
 
-class Execution(Remembered):
+class Execution(Stage):
     """The whole stage. Times in seconds."""
 
     shard_keys: tuple[str, ...] = ()
     shard_steps: tuple[int, ...] = ()
     shard_rows: tuple[int, ...] = ()
-    input_keys: dict[str, str] = {}
+    input_keys: dict[str, str] = Field(default_factory=dict)
     workers: tuple[WorkerState, ...] = ()
     server: tuple[int, float] | None = None
     trained: bool = False
     training_s: float = 0.0
     status: ServerStatus | None = None
-    host_cpu_percent: float | None = None
     predictions: tuple[PredictionState, ...] = ()
-    notes: tuple[str, ...] = ()
     secrets: tuple[str, ...] = Field(default=(), description="beside the workers' tokens; masked in their logs")
 
 
-class Memory:
-    """The execution's state in memory and on disk; replaced as a whole at each change."""
+class Memory(StageMemory[Execution]):
+    """Of a training."""
 
     def __init__(self, run: Run) -> None:
-        self.run = run
-        self.state = load(run)
-
-    def update(self, **changes: Any) -> None:
-        self.state = self.state.model_copy(update=changes)
-        write_json(self.run.execution_file, self.state.model_dump(mode="json"), mode=0o600)
+        super().__init__(run, Execution)
 
     def update_worker(self, number: int, **changes: Any) -> WorkerState:
         worker = self.state.workers[number].model_copy(update=changes)
@@ -104,20 +91,9 @@ class Memory:
         self.update(predictions=tuple(changed.values()))
         return changed[name]
 
-    def note(self, text: str) -> None:
-        if text not in self.state.notes:
-            self.update(notes=(*self.state.notes, text))
-
 
 def load(run: Run) -> Execution:
-    try:
-        return Execution.model_validate_json(run.execution_file.read_bytes())
-    except FileNotFoundError:
-        return Execution()
-    except ValidationError as error:
-        raise InfrastructureError(
-            f"{run.execution_file} cannot be read: {error.error_count()} faults", hint="start the run anew"
-        ) from error
+    return read(run, Execution)
 
 
 def new_token() -> str:
