@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.backends.functions import Action, ActionLimits
 from pipeline.backends.images import CODE, ENVIRONMENT, RUNNER, Base
+from pipeline.embedded.contract import ONE_THREAD
 from pipeline.errors import CourseError
 from pipeline.kinds import TRAITS
 from pipeline.run import Checked
@@ -76,6 +77,7 @@ def dockerfile(base: Base, lock_sha256: str, *, has_environment: bool) -> str:
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
         "RUNNER_CODE": CODE,
+        **ONE_THREAD,
     }
     return render_template(
         "Dockerfile.j2",

@@ -15,6 +15,9 @@ class Message(BaseModel):
 CODE_IMAGE = "python:3"
 """The reference of the image that code actions run in, of whichever managed kind."""
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+"""Every action computes in one thread, in whichever sandbox and on a real OpenWhisk: workers share the processors."""
+
 
 class ProcessImage(Message):
     """The process sandbox's image: a manifest of folders, each put read-only into the sandbox."""

@@ -28,7 +28,8 @@ import os, sys
 def main(params):
     print("to stdout", params)
     print("to stderr", file=sys.stderr)
-    return {"given": params, "user": os.getuid(), "host": os.environ["__OW_API_HOST"]}
+    of_ours = [os.environ.get(name) for name in ("__OW_API_HOST", "HOME", "OMP_NUM_THREADS")]
+    return {"given": params, "user": os.getuid(), "variables": of_ours}
 """
 COUNTS = """
 import threading, time
@@ -109,7 +110,7 @@ def test_an_action_answers_again_and_again_and_its_lines_have_their_stream(in_ei
             container.begin(f"activation {number}", LOGS_BYTES)
             answer = await ask(container, {"number": number})
             assert answer["given"] == {"number": number}
-            assert (answer["user"] > 0, answer["host"]) == (True, "http://here")
+            assert (answer["user"] > 0, answer["variables"]) == (True, ["http://here", "/tmp", "1"])
             lines = {(line.stream, line.text) for line in await container.logs(20)}
             assert lines == {("stdout", f"to stdout {{'number': {number}}}"), ("stderr", "to stderr")}
             assert (await container.usage()).activation == f"activation {number}"

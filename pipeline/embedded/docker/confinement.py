@@ -7,6 +7,7 @@ from typing import Any
 
 from docker.types import LogConfig, Mount, Ulimit
 
+from pipeline.embedded.contract import ONE_THREAD
 from pipeline.embedded.docker import seccomp
 from pipeline.embedded.docker.engine import Engine
 from pipeline.embedded.docker.images import Found
@@ -46,7 +47,7 @@ def create(engine: Engine, name: str, spec: ContainerSpec, image: Found, room: R
         image.id,
         name=name,
         user=USER,
-        environment={"HOME": "/tmp", **spec.variables},
+        environment={"HOME": "/tmp", **ONE_THREAD, **spec.variables},
         labels=labels,
         stdin_open=False,
         host_config=engine.api.create_host_config(**host_config(engine, spec, image, room)),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.embedded.contract import ProcessImage, Service
+from pipeline.embedded.contract import ONE_THREAD, ProcessImage, Service
 from pipeline.embedded.openwhisk.containers import ContainerSpec, NoContainerError
 from pipeline.embedded.sandbox.cgroups import Cgroup
 from pipeline.embedded.sandbox.interpreter import interpreter_mounts
@@ -90,7 +90,7 @@ def variables(
     """All that the program sees of an environment; nothing of ours comes along."""
     yield "PATH", "/usr/local/bin:/usr/bin:/bin"
     yield from (("HOME", "/tmp"), ("LANG", "C.UTF-8"), ("USER", "action"), ("LOGNAME", "action"))
-    yield "OMP_NUM_THREADS", "1"
+    yield from ONE_THREAD.items()
     yield "PYTHONPATH", ":".join(str(seen[inside]) for inside in (RUNNER, BASE, ENVIRONMENT) if inside in seen)
     yield from ((name, "1") for name in ("PYTHONSAFEPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"))
     yield "RUNNER_CODE", str(seen.get(CODE, ""))
