@@ -13,7 +13,7 @@ from pipeline.embedded import elsewhere
 from pipeline.embedded.sandbox.probe import probe
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.run import Record, Request, new_run_id
-from pipeline.settings import Course, Isolation, Limits, Sandbox
+from pipeline.settings import LEAST_MB, MOST_MB, Course, Isolation, Limits, Sandbox
 
 
 def new_record(request: Request, run_id: str | None = None) -> Record:
@@ -49,7 +49,7 @@ def with_memory(course: Course, memory_mb: int | None) -> Course:
             for one in course.assignments
         )
     except ValidationError:
-        raise UsageError(f"no function has {memory_mb} MB of memory", hint="from 128 to 8192 MB") from None
+        raise UsageError(f"no function has {memory_mb} MB of memory", hint=f"from {LEAST_MB} to {MOST_MB} MB") from None
     return course.model_copy(update={"assignments": limited})
 
 

@@ -22,6 +22,8 @@ from pipeline.validation import nearest
 DEFAULT_BASE = "default"
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 URL = r"^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?$"
+LEAST_MB, MOST_MB = 128, 8192
+"""Of memory that a function can be given anywhere; a server may allow less."""
 ADDRESS = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"
 
 
@@ -63,7 +65,7 @@ class Check(Frozen):
 class Limits(Frozen):
     """What one submission may use. Memory and logs are of one action, `seconds` of the whole execute stage."""
 
-    memory_mb: int = Field(default=512, ge=128, le=8192)
+    memory_mb: int = Field(default=512, ge=LEAST_MB, le=MOST_MB)
     timeout_s: float = Field(default=300, gt=0, le=3600)
     logs_mb: int = Field(default=10, ge=0, le=10)
     seconds: float = Field(default=1800, gt=0)
@@ -115,6 +117,8 @@ class Assignment(Frozen):
             if traits.measure(check.measure) is None:
                 near = nearest(check.measure, traits.names()).replace("the keys here", "its measures")
                 raise ValueError(f"check {check.name!r} is on {check.measure!r}, which no {self.job.kind} has: {near}")
+            if lack := traits.unmeasured(self.job, check.measure):
+                raise ValueError(f"check {check.name!r} is on {check.measure!r}; {lack.instead}")
         return self
 
     @model_validator(mode="after")

@@ -20,13 +20,11 @@ from pipeline.embedded.guest import target_fault
 from pipeline.embedded.openwhisk.settings import default_pool_mb
 from pipeline.embedded.settings import EmbeddedSettings
 from pipeline.errors import Fault, InfrastructureError, UsageError
-from pipeline.settings import Sandbox
+from pipeline.settings import LEAST_MB, Sandbox
 
 STATE = Path("runs") / "serve"
 NETWORKS = EmbeddedSettings().networks
 LOOK_S = 2.0
-LEAST_MB = 128
-"""No action has less memory, so that no more containers than this allows are there at a time."""
 ORPHANED_S = 60.0
 """Servers that nobody has looked at for so long end: their `pipeline serve` was killed."""
 
@@ -78,6 +76,7 @@ def serve(
         with stop_asked() as stopping:
             serve_course(course, host, pages_port, url, slots, stopping)
         return
+    # no action has less memory, so that no more containers than this allows are there at a time
     containers = max(1, (pool_mb or default_pool_mb()) // LEAST_MB)
     pool_of(networks, containers)
     built = built_by(image or [], sandbox)

@@ -46,6 +46,15 @@ def series_of(experiment: Experiment) -> list[Series]:
     return [Series(words_of(dict(key), others) if others else "", tuple(found)) for key, found in groups.items()]
 
 
+def shown_series(experiment: Experiment) -> str:
+    """What is said where there are more than can be told apart; nothing where all are drawn."""
+    return some_of(len(series_of(experiment)), MOST_SERIES, "series")
+
+
+def some_of(number: int, most: int, what: str) -> str:
+    return f"{most} of {number} {what} shown" if number > most else ""
+
+
 def numeric(values: Sequence[Value]) -> bool:
     return bool(values) and not any(isinstance(one, str | bool) for one in values)
 
@@ -141,7 +150,15 @@ def limits(experiment: Experiment) -> list[int]:
 
 
 def bars_of(experiment: Experiment) -> list[Point]:
-    return [one for one in experiment.points if "execution_s" in one.figures][:MOST_BARS]
+    return split_points(experiment)[:MOST_BARS]
+
+
+def split_points(experiment: Experiment) -> list[Point]:
+    return [one for one in experiment.points if "execution_s" in one.figures]
+
+
+def shown_bars(experiment: Experiment) -> str:
+    return some_of(len(split_points(experiment)), MOST_BARS, "settings")
 
 
 def draw_split(axes: Axes, experiment: Experiment) -> None:

@@ -30,7 +30,7 @@ Drawing: TypeAlias = "Callable[[Axes, Experiment], None]"
 
 @dataclass(frozen=True)
 class Plotted:
-    """One plot: when there is one, its title and what is said below it, how it is drawn."""
+    """One plot: when there is one, its title and what is said below it, how it is drawn, whether all of it is shown."""
 
     name: str
     title: str
@@ -38,6 +38,7 @@ class Plotted:
     has: Callable[[Experiment], bool]
     draw: Drawing
     height: Callable[[Experiment], float] = lambda _: HEIGHT
+    shown: Callable[[Experiment], str] = drawing.shown_series
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ PLOTS = (
         partial(has, "execution_s"),
         drawing.draw_split,
         height_of_bars,
+        drawing.shown_bars,
     ),
     Plotted(
         "memory",
@@ -150,13 +152,15 @@ def drawn(plotted: Plotted, experiment: Experiment) -> Plot:
     figure, axes = sheet(height)
     plotted.draw(axes, experiment)
     axes.set_title(plotted.title, loc="left", pad=22)
-    axes.annotate(below_title(experiment), (0, 1), (0, 9), "axes fraction", "offset points", color=MUTED, fontsize=8.5)
+    part = plotted.shown(experiment)
+    below = ", ".join(filter(None, [below_title(experiment), part]))
+    axes.annotate(below, (0, 1), (0, 9), "axes fraction", "offset points", color=MUTED, fontsize=8.5)
     if axes.get_legend_handles_labels()[1]:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16 * HEIGHT / height), ncols=3)
     return Plot(
         name=plotted.name,
         title=plotted.title,
-        caption=plotted.caption,
+        caption=f"{plotted.caption} Only {part}; the table below has all." if part else plotted.caption,
         description="; ".join(described(plotted, experiment)),
         width=round(WIDTH * 96),
         height=round(height * 96),

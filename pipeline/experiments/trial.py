@@ -12,10 +12,11 @@ from pipeline import flow
 from pipeline.backends.choose import choose
 from pipeline.beginning import new_record
 from pipeline.errors import CourseError, Fault, InfrastructureError, Outcome, SubmissionError, UsageError
-from pipeline.experiments.grid import Setting, overrides_of
+from pipeline.experiments.grid import Setting, memory_of, overrides_of
 from pipeline.kinds import Job
 from pipeline.listener import Silent
 from pipeline.run import Record, Request, Run
+from pipeline.settings import LEAST_MB, MOST_MB
 from pipeline.submission import FILE, read_submission, resolve_job
 
 ERRORS = {Outcome.INFRASTRUCTURE: InfrastructureError, Outcome.COURSE: CourseError}
@@ -41,6 +42,7 @@ def tried(request: Request, settings: Sequence[Setting], source: Path) -> Tried:
         for name in ("fetch", "check"):
             flow.stage(name, run, choose(run), Silent())
         refuse_faulty(run.record)
+        refuse_memory(settings, choose(run).servers.most_memory_mb())
         jobs = jobs_of(run, settings)
         if not source.exists():
             shutil.copytree(run.source, source, symlinks=True)
@@ -53,6 +55,23 @@ def refuse_faulty(record: Record) -> None:
     error = ERRORS.get(record.outcome, SubmissionError)
     faults = [Fault(where, message) for where, _, message in (one.partition(": ") for one in record.faults)]
     raise error(record.reason, hint=record.hint, faults=faults)
+
+
+def refuse_memory(settings: Sequence[Setting], most_mb: int | None) -> None:
+    """Memory limits that no function can have here: each would end as a run that failed."""
+    most = min(filter(None, (most_mb, MOST_MB)))
+    asked = sorted({memory for one in settings if (memory := memory_of(one)) is not None})
+    faults = [
+        Fault(f"--memory {one}", f"a function may have {LEAST_MB} to {most} MB here")
+        for one in asked
+        if not LEAST_MB <= one <= most
+    ]
+    if faults:
+        raise UsageError(
+            "memory limits that no function can have",
+            faults=faults,
+            hint="leave them out; the operator of a real OpenWhisk can raise its largest",
+        )
 
 
 def jobs_of(run: Run, settings: Sequence[Setting]) -> tuple[Job, ...]:

@@ -8,15 +8,17 @@ import json
 import re
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
 from jsonschema import validate
 from support.experiments import experiment, failed, ran, timed
 
 from pipeline.errors import Outcome
 from pipeline.experiments.page import write_page
-from pipeline.experiments.plots import draw, files
+from pipeline.experiments.plots import PLOTS, draw, drawn, files
 from pipeline.experiments.record import Experiment, load, schema_text
 from pipeline.experiments.tables import as_csv, ranged
+from pipeline.reporting.palette import SETTINGS
 from pipeline.reporting.words import seconds
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m =cmd()"
@@ -75,6 +77,16 @@ def test_the_plots_say_what_they_show_and_are_the_same_each_time(whole: Experime
         assert f">{words}<" in time
     assert "style=" not in time
     assert (folder / "plots" / "time.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_plot_that_cannot_show_all_says_so_in_the_picture_and_below() -> None:
+    many = timed(lambda setting, repeat: 10.0, {"workers": (1, 2), "batch_size": tuple(range(1, 14))})
+    of = {one.name: one for one in PLOTS}
+    with mpl.rc_context(SETTINGS):
+        time, split = (drawn(of[name], many) for name in ("time", "split"))
+    assert b">word-count-program, 6 of 13 series shown<" in time.svg
+    assert time.caption.endswith("Only 6 of 13 series shown; the table below has all.")
+    assert b"24 of 26 settings shown<" in split.svg
 
 
 def test_failures_and_a_busy_machine_are_shown_not_hidden(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pipeline.experiments.grid import axes_of, folder_of, memory_of, overrides_o
 from pipeline.experiments.plan import refuse_other, refuse_other_keys, with_missing
 from pipeline.experiments.record import load, save
 from pipeline.experiments.running import seconds_left
-from pipeline.experiments.trial import parallel_keys
+from pipeline.experiments.trial import parallel_keys, refuse_memory
 from pipeline.kinds.train import TrainJob
 
 GRID = {"workers": (1, 2, 4), "memory_mb": (256, 512)}
@@ -60,6 +60,17 @@ def test_every_round_has_each_setting_once_in_an_order_of_its_own() -> None:
 def test_a_grid_too_large_to_end_is_refused() -> None:
     with pytest.raises(UsageError, match="more than 2000 runs"):
         rounds(points_of({"a": tuple(range(100)), "b": tuple(range(30))}), 1, seed=1)
+
+
+def test_memory_that_no_function_can_have_is_refused_before_anything_runs() -> None:
+    grid = points_of({"workers": (1, 2), "memory_mb": (64, 256, 512, 1024)})
+    with pytest.raises(UsageError, match="no function can have") as raised:
+        refuse_memory(grid, 512)
+    assert [(one.where, one.message) for one in raised.value.faults] == [
+        ("--memory 64", "a function may have 128 to 512 MB here"),
+        ("--memory 1024", "a function may have 128 to 512 MB here"),
+    ]
+    refuse_memory(points_of({"workers": (1,), "memory_mb": (256, 1024)}), None)
 
 
 def test_what_has_ended_stays_and_what_is_missing_is_numbered_on() -> None:

@@ -71,6 +71,10 @@ class Servers(Protocol):
         """Whether `usage` is known here: a real OpenWhisk tells nobody."""
         ...
 
+    def most_memory_mb(self) -> int | None:
+        """The largest memory limit that a function may have; None where OpenWhisk names none. Starts nothing."""
+        ...
+
     def functions(self) -> Functions: ...
 
     def course_bucket(self) -> Bucket:

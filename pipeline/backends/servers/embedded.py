@@ -25,6 +25,7 @@ from pipeline.embedded.contract import (
     Service,
     Usage,
 )
+from pipeline.embedded.openwhisk.settings import Settings as OpenWhiskSettings
 from pipeline.embedded.settings import EmbeddedSettings
 from pipeline.embedded.state import State
 from pipeline.run import Run
@@ -44,6 +45,9 @@ class EmbeddedServers:
     @property
     def measures(self) -> bool:
         return True
+
+    def most_memory_mb(self) -> int | None:
+        return OpenWhiskSettings.memory_mb[2]
 
     @cached_property
     def embedded(self) -> client.Embedded:

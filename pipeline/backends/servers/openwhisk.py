@@ -11,6 +11,7 @@ from pipeline.backends.functions.openwhisk import OpenWhiskClient, base_url
 from pipeline.backends.functions.paced import PacedFunctions
 from pipeline.backends.servers.embedded import EmbeddedServers
 from pipeline.embedded.contract import DockerImage, Pool, ProcessImage, Usage
+from pipeline.embedded.openwhisk.settings import MB
 from pipeline.embedded.settings import EmbeddedSettings, Outside
 from pipeline.errors import CourseError
 from pipeline.files import write_text
@@ -49,6 +50,10 @@ class OpenWhiskServers(EmbeddedServers):
         there = outside(self.course_servers)
         connection = OpenWhiskClient(there.apihost, key(there), ca_file=there.ca_file, insecure=there.insecure)
         return PacedFunctions(connection)
+
+    def most_memory_mb(self) -> int | None:
+        said = self._functions.server_limits().get("max_action_memory")
+        return int(said) // MB if isinstance(said, int | float) else None
 
     def functions(self) -> Functions:
         """From the first use on there may be actions of the run, which `stop` deletes."""
