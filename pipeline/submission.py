@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pipeline.course import iso, plain_value
 from pipeline.errors import Fault, UsageError
-from pipeline.kinds import Job, openable
+from pipeline.kinds import TRAITS, Job, openable
 from pipeline.settings import Assignment, Course
 from pipeline.text_files import TomlFile, read_toml
 from pipeline.validation import faults_of, nearest, shown
@@ -104,7 +104,19 @@ def resolve_job(submission: Submission, assignment: Assignment, *, practice: boo
     except ValidationError as error:
         faults += faults_of(error, type(job), lambda path: submission.origins.get(str(path[0]), (FILE, None)))
         merged = None
+    faults += unmeasured(merged, assignment, submission) if merged is not None else []
     return (None if faults else merged), faults
+
+
+def unmeasured(job: Job, assignment: Assignment, submission: Submission) -> list[Fault]:
+    """Settings with which a check of the assignment would find nothing measured."""
+    lacks = [(check, TRAITS[job.kind].unmeasured(job, check.measure)) for check in assignment.graded]
+    found = []
+    for check, lack in lacks:
+        if lack is not None:
+            where, line = submission.origins.get(lack.key, (FILE, None))
+            found.append(Fault(where, f"check {check.name!r} is on `{check.measure}`", lack.instead, line))
+    return found
 
 
 def refused(key: str, opened: frozenset[str], job: Job, submission: Submission) -> list[Fault]:

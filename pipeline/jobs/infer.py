@@ -15,12 +15,11 @@ from pipeline.calling.bulk import Bulk, Burst
 from pipeline.calling.calls import Call, Calls
 from pipeline.calling.hostload import HostLoad
 from pipeline.calling.remembered import Book
-from pipeline.errors import CourseError
 from pipeline.figures import save_figures
 from pipeline.jobs.infer_phases import Plan, phase_of, plans, remember, remembered
 from pipeline.jobs.infer_pictures import SHOWN, Pictures, prepare
 from pipeline.jobs.infer_report import brought_home
-from pipeline.kinds.infer import THROUGHPUT, InferData, InferJob
+from pipeline.kinds.infer import InferData, InferJob
 from pipeline.listener import Listener, StageLog
 from pipeline.planned_actions import planned_actions
 from pipeline.run import Executed, Run, data_of, done, job_of
@@ -37,7 +36,7 @@ class Infer:
         servers.cancel()  # whatever a killed coordinator left running has nobody to answer
         (action,) = planned_actions(run)
         limits = done(run.record.checked, "check").assignment.limits
-        planned = plans(checked_job(run), data_of(run, InferData))
+        planned = plans(job_of(run, InferJob), data_of(run, InferData))
         log(f"pictures: {SHOWN} shown, {sum(one.count for one in planned)} hidden")
         pictures = prepare(run, backends, book, action)
         calls = Calls(book, servers, limits, log, listener)
@@ -59,20 +58,6 @@ class Infer:
 
     def release(self, run: Run) -> None:
         """Nothing runs beside the servers."""
-
-
-def checked_job(run: Run) -> InferJob:
-    """Raises CourseError where a check is on a throughput that this job does not measure."""
-    job = job_of(run, InferJob)
-    for check in done(run.record.checked, "check").assignment.graded:
-        found = THROUGHPUT.fullmatch(check.measure)
-        if found and int(found[1]) not in job.concurrency:
-            levels = ", ".join(map(str, job.concurrency))
-            raise CourseError(
-                f"check {check.name} is on {check.measure}, and {levels} calls at once are measured",
-                hint=f"let the job's concurrency name {found[1]} too",
-            )
-    return job
 
 
 def shown_first(calls: Calls, pictures: Pictures, action: Action) -> None:

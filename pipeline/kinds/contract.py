@@ -70,6 +70,14 @@ EVERY_KIND = {
 
 
 @dataclass(frozen=True)
+class Unmeasured:
+    """A measure of the kind that its job does not take as `key` is set; `instead` says what it takes."""
+
+    key: str
+    instead: str
+
+
+@dataclass(frozen=True)
 class Traits:
     """One kind. `tasks` are the actions of its image, which the runner tells apart by the bound parameter `task`."""
 
@@ -82,6 +90,10 @@ class Traits:
     def measure(self, name: str) -> Measure | None:
         """The measure of that name; None where this kind has none."""
         return {**EVERY_KIND, **self.measures}.get(name)
+
+    def unmeasured(self, job: JobSettings, name: str) -> Unmeasured | None:  # noqa: ARG002 (kinds override it)
+        """Why a job with these settings lacks a measure that its kind has; None where it has it."""
+        return None
 
     def names(self) -> list[str]:
         return sorted({**EVERY_KIND, **self.measures})

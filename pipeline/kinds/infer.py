@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.kinds.contract import DataSettings, JobSettings, Measure, Traits
+from pipeline.kinds.contract import DataSettings, JobSettings, Measure, Traits, Unmeasured
 
 THROUGHPUT = re.compile(r"throughput_([1-9][0-9]?)")
 """`throughput_16`: with 16 calls at once."""
@@ -67,6 +67,13 @@ class InferTraits(Traits):
             step = "let predict do less, and load_model all that is needed once"
             return Measure(f"throughput at {found[1]} at once", " calls/s", 1, step)
         return super().measure(name)
+
+    def unmeasured(self, job: JobSettings, name: str) -> Unmeasured | None:
+        found = THROUGHPUT.fullmatch(name)
+        if found is None or not isinstance(job, InferJob) or int(found[1]) in job.concurrency:
+            return None
+        levels = ", ".join(f"throughput_{one}" for one in sorted(job.concurrency))
+        return Unmeasured("concurrency", f"measured are {levels}: let `concurrency` name {found[1]} too")
 
     def names(self) -> list[str]:
         return sorted({*super().names(), *(f"throughput_{one}" for one in InferJob().concurrency)})

@@ -159,9 +159,7 @@ def test_whoever_is_killed_the_report_comes_whole(ready: Bench, where: str) -> N
     assert set(brought(ready)) == {*FILES, "result.json", "brought.json"}
 
 
-def test_what_is_too_large_or_gone_stays_in_jenkins_and_is_named(
-    ready: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_too_large_or_gone_stays_in_jenkins_and_is_named(ready: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jenkins_artifacts, "MOST_FILE_BYTES", 900)
     program = ended(ready)
     program.lost.add("report/junit.xml")

@@ -12,6 +12,7 @@ from pipeline.jobs import KINDS, kind
 from pipeline.kinds import TRAITS
 from pipeline.practice import EXAMPLES
 from pipeline.settings import Course
+from pipeline.submission import read_submission, resolve_job
 
 FUNCTION = """
 name = "labs"
@@ -27,6 +28,25 @@ name = "two"
 input = { numbers = [1, 1] }
 expected = { sum = 2 }
 points = 3
+"""
+
+
+INFER = """
+name = "labs"
+[[assignments]]
+name = "digits"
+passed_from = 1
+opens = ["concurrency"]
+[assignments.job]
+kind = "infer"
+concurrency = [1, 8]
+[assignments.data]
+kind = "infer"
+[[assignments.checks]]
+name = "speed"
+measure = "throughput_8"
+at_least = 4
+points = 1
 """
 
 
@@ -73,6 +93,17 @@ def test_faults_are_named_with_line_and_hint(tmp_path: Path, old: str, new: str,
 def test_a_measure_that_the_kind_does_not_have_is_refused_with_the_nearest(tmp_path: Path) -> None:
     wrong = '[[assignments.checks]]\nname = "a"\nmeasure = "accuracy"\nat_least = 1\npoints = 1\n'
     assert "which no function has" in faults(tmp_path, FUNCTION + wrong)
+
+
+def test_a_throughput_that_its_job_does_not_measure_is_refused_by_course_and_by_check(tmp_path: Path) -> None:
+    said = faults(tmp_path, INFER.replace('"throughput_8"', '"throughput_16"'))
+    assert "'throughput_16'; measured are throughput_1, throughput_8: let `concurrency` name 16 too" in said
+    (assignment,) = course(tmp_path, INFER).assignments
+    job, found = resolve_job(read_submission(b"concurrency = [1, 4]\n", ()), assignment, practice=False)
+    assert job is None
+    assert "submission.toml:1: check 'speed' is on `throughput_8`" in str(found[0])
+    assert "let `concurrency` name 8 too" in str(found[0])
+    assert resolve_job(read_submission(b"concurrency = [4, 8]\n", ()), assignment, practice=False)[0] is not None
 
 
 def test_data_of_another_kind_than_the_job_are_refused(tmp_path: Path) -> None:
