@@ -42,9 +42,7 @@ class Infer:
         calls = Calls(book, servers, limits, log, listener)
         with HostLoad() as load:
             shown_first(calls, pictures, action)
-            known = len(remembered(book.state))
-            for plan in planned[known:]:
-                carry_out(calls, pictures, action, plan)
+            carry_out_left(calls, pictures, action, planned)
         seconds = calls.finished()
         book.update(host_cpu_percent=load.percent)
         activations = {name: one.activations for name, one in book.state.calls.items()}
@@ -70,6 +68,12 @@ def shown_first(calls: Calls, pictures: Pictures, action: Action) -> None:
     for some in (asked[:1], asked[1:]):
         for ended in calls.run(some, at_once=1).values():
             ended.answer()
+
+
+def carry_out_left(calls: Calls, pictures: Pictures, action: Action, planned: Sequence[Plan]) -> None:
+    """The phases that are not remembered: after a kill the one that was cut short is made whole."""
+    for plan in planned[len(remembered(calls.book.state)) :]:
+        carry_out(calls, pictures, action, plan)
 
 
 def carry_out(calls: Calls, pictures: Pictures, action: Action, plan: Plan) -> None:

@@ -8,16 +8,19 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-from support.runs import Finished, start, submit
+from support.killing import execution, left_of, wait_for
+from support.runs import Finished, pipeline, start, submit
 
 COURSE = Path(__file__).with_name("mapreduce.toml")
 LINES = [f"cucumber the word{number} and The{number % 3}" for number in range(40)]
 MAP = "def map(key, value):\n    for word in value.split():\n        yield word, 1\n"
 SLOW_MAP = "import time\ndef map(key, value):\n    time.sleep(0.3)\n    return [(word, 1) for word in value.split()]\n"
 REDUCE = "\ndef reduce(key, values):\n    return sum(values)\n"
+WORDS = Counter(word for line in LINES for word in line.split())
 WAIT_S = 120
 
 
@@ -69,12 +72,41 @@ def test_a_straggler_and_a_killed_mapper_change_nothing(tmp_path: Path) -> None:
     result = json.loads((folder / "result.json").read_text())
     assert "200 words" in result["headline"]
     assert result["metrics"]["measures"]["attempts"] == 4 + 2 + 2
-    pairs = dict(line.split("\t") for line in (folder / "output.txt").read_text().splitlines())
-    words = Counter(word for line in LINES for word in line.split())
-    assert {json.loads(key): int(value) for key, value in pairs.items()} == words
+    assert counted(folder) == WORDS
     report = (folder / "report.html").read_text()
     assert "Invoked more than once" in report
     assert "another attempt was first" in report
+
+
+def counted(folder: Path) -> dict[str, int]:
+    pairs = dict(line.split("\t") for line in (folder / "output.txt").read_text().splitlines())
+    return {json.loads(key): int(value) for key, value in pairs.items()}
+
+
+def test_a_killed_coordinator_goes_on_and_makes_no_mapper_again_that_ended(tmp_path: Path) -> None:
+    slow_at_last = MAP.replace("def map", "import time\ndef map").replace(
+        "    for", "    time.sleep(1.5 if 'word39' in value else 0)\n    for"
+    )
+    source, course = made(tmp_path, slow_at_last + REDUCE)
+    folder = tmp_path / "run"
+    running = start("run", source, "--course", course, "--sandbox", "process", "--out", folder)
+    wait_for(lambda: len(ended(folder)) >= 3, "three of the four mappers")
+    running.kill()
+    running.communicate()
+    before = ended(folder)
+
+    done = pipeline("resume", folder, out=folder)
+
+    assert done.code == 0, done.output
+    assert counted(folder) == WORDS
+    assert {name: ended(folder)[name] for name in before} == before
+    assert left_of(folder) == []
+
+
+def ended(folder: Path) -> dict[str, list[str]]:
+    """The activations of the calls that have ended."""
+    calls: dict[str, Any] = execution(folder).get("calls", {})  # type: ignore[assignment]
+    return {name: one["activations"] for name, one in calls.items() if one["ended"]}
 
 
 @pytest.mark.parametrize(
