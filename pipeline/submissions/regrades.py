@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import UsageError
-from pipeline.run import Run
 from pipeline.submissions.entry import Entry, Priority, State, now, submission_id
 from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.results import result_of
 from pipeline.submissions.spool import Spool
 
 COPIED = ("course", "assignment", "student", "repository", "ref", "old", "new", "arrived", "attempt")
@@ -78,14 +78,13 @@ def differences(course: CourseFolder, spool: Spool) -> list[Difference]:
 
 def notes(course: CourseFolder, before: Entry, after: Entry) -> tuple[str, ...]:
     """Where base, lock or settings were not the same: then a difference need not be the submission's."""
-    try:
-        old, new = Run.open(course.run(before.id)).record, Run.open(course.run(after.id)).record
-    except UsageError:
+    old, new = result_of(course, before), result_of(course, after)
+    if old is None or new is None:
         return ("one of the two runs is not here any more",)
     found = []
     if old.image and new.image and old.image.base_digest != new.image.base_digest:
         found.append("another base")
-    if old.checked and new.checked and old.checked.lock_sha256 != new.checked.lock_sha256:
+    if old.image and new.image and old.image.lock_sha256 != new.image.lock_sha256:
         found.append("another lock")
     if old.settings_sha256 != new.settings_sha256:
         found.append("other settings of the course")

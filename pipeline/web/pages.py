@@ -28,6 +28,7 @@ from pipeline.submissions.entry import Entry, State
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.follow import ConsoleTail
 from pipeline.submissions.names import ID
+from pipeline.submissions.results import result_of
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import drop, retry
 from pipeline.web import views
@@ -136,7 +137,7 @@ def student(name: str) -> str:
 @pages.get("/submissions/<text>")
 def show(text: str) -> str:
     entry = submission(text)
-    result = views.result_of(course(), entry)
+    result = result_of(course(), entry)
     return render_template(
         "web/submission.html.j2",
         entry=entry,

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from pipeline.errors import UsageError
 from pipeline.result import Result, StageResult
 from pipeline.run import Run, StageRecord
@@ -71,13 +69,6 @@ def stages_of(course: CourseFolder, entry: Entry, result: Result | None) -> Sequ
         return Run.open(course.run(entry.id)).record.stages
     except UsageError:
         return result.stages if result else ()
-
-
-def result_of(course: CourseFolder, entry: Entry) -> Result | None:
-    try:
-        return Result.model_validate_json((course.run(entry.id) / "result.json").read_bytes())
-    except (OSError, ValidationError):
-        return None
 
 
 def left_out(course: CourseFolder, entry: Entry) -> dict[str, str]:

@@ -6,10 +6,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.reports import record
 from support.submissions import START, course_folder, entry
 
 from pipeline.errors import Outcome, UsageError
+from pipeline.figures import Figures
+from pipeline.files import write_text
 from pipeline.practice import practice_course
+from pipeline.reporting.assembly import assemble
 from pipeline.settings import Course
 from pipeline.submissions.entry import Entry, State
 from pipeline.submissions.folder import CourseFolder
@@ -111,6 +115,22 @@ def test_one_regrade_of_an_assignment_at_a_time(house: Regraded) -> None:
     assert again[0].id != added[0].id
     assert len(discard(house.spool)) == 1
     assert house.spool.active() == []
+
+
+def test_a_regrade_says_with_what_it_was_graded_that_differs(house: Regraded) -> None:
+    """By what lies here of either run, of one that Jenkins built too: its result."""
+    (added,) = regrade(house.spool, "mnist-train", ["bob"])
+    house.finish([added], 97.0)
+    (missing,) = differences(house.course, house.spool)
+    assert missing.notes == ("one of the two runs is not here any more",)
+    of = record()
+    assert of.image is not None
+    other = record(image=of.image.model_copy(update={"base_digest": "sha256:" + "77" * 32}))
+    for submission, one in ((missing.before, of), (missing.after, other)):
+        result = assemble(one, Figures(), None, one.stages[-1])
+        write_text(house.course.run(submission.id) / "result.json", result.model_dump_json())
+    (found,) = differences(house.course, house.spool)
+    assert found.notes == ("another base",)
 
 
 def test_nothing_to_grade_again_is_said(house: Regraded) -> None:
