@@ -1,12 +1,12 @@
 """Does the work of git's hooks in the process of the dispatcher, each push in a thread: no hook starts from nothing.
 
-The other end is `hook_client.py`, whose docstring has the protocol. Only the course's own user reaches the socket: it
-lies in the spool, which nobody else may enter.
+The other end is `hook_client.py`, whose docstring has the protocol. Only the course's own user may use the socket.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
 import socketserver
@@ -60,6 +60,14 @@ class Server(socketserver.ThreadingUnixStreamServer):
         self.counting = threading.Lock()
         super().__init__(path, Answer)
 
+    def server_bind(self) -> None:
+        """Nobody else's from the first moment, whatever may be entered above it."""
+        usual = os.umask(0o177)
+        try:
+            super().server_bind()
+        finally:
+            os.umask(usual)
+
     @contextmanager
     def place(self) -> Iterator[bool]:
         """Whether there is one; it is taken for as long as the context lasts."""
@@ -111,7 +119,6 @@ def answering_hooks(course: CourseFolder) -> Iterator[Server | None]:
         return
     path.unlink(missing_ok=True)
     with Server(str(path), course) as server:
-        path.chmod(0o600)
         threading.Thread(target=server.serve_forever, name="hooks", daemon=True).start()
         try:
             yield server

@@ -43,6 +43,7 @@ def test_pushes_are_taken_refused_and_followed_without_a_process_of_their_own(
     without_processes(course)
     first, builds = clone.commit("x = 1\n"), ScriptedBuilds()
     with answering_hooks(course):
+        assert course.hook_socket.stat().st_mode & 0o777 == 0o600
         assert "remote: submission" in clone.push()
         assert [one.new for one in spooled(course)] == [first]
         with dispatching(course, builds):
