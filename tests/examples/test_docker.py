@@ -19,7 +19,7 @@ from support.minio_server import MinioServer
 from support.pushed_runs import pushed_run
 from support.real_servers import course_file
 from support.registry_server import RegistryServer
-from support.runs import EXAMPLES, TWICE, Finished, pipeline, submit
+from support.runs import EXAMPLES, TWICE, Finished, pipeline, submit, unhurried
 from support.whole_runs import begun, checkpoints, family, kill, left_of, supervisor_of, wait_for
 
 from pipeline.settings import Sandbox
@@ -48,7 +48,16 @@ class World:
     def training(self, folder: Path, *arguments: str | Path) -> Iterator[Popen[str]]:
         """A run that has a new checkpoint, begun here unless other arguments are given."""
         known = set(checkpoints(self.minio))
-        arguments = arguments or ("run", SOURCE, "--course", self.course, *ON_DOCKER, *TWICE, "--out", folder)
+        arguments = arguments or (
+            "run",
+            unhurried(folder.parent),
+            "--course",
+            self.course,
+            *ON_DOCKER,
+            *TWICE,
+            "--out",
+            folder,
+        )
         with begun(*arguments, folder=folder) as coordinator:
             wait_for(lambda: coordinator.poll() is not None or set(checkpoints(self.minio)) - known, "a checkpoint")
             assert coordinator.poll() is None, coordinator.communicate()

@@ -26,11 +26,14 @@ def wait_for(condition: Callable[[], object], what: str, patience_s: float = WAI
         time.sleep(0.05)
 
 
-def checkpoints(minio: MinioServer) -> list[str]:
-    """Of all runs that have their store there: one that has none has not begun to train."""
+def checkpoints(minio: MinioServer) -> list[tuple[str, str]]:
+    """Of all runs that have their store there: one that has none has not begun to train.
+
+    Each with what tells its content from another: checkpoints of a run go into two objects in turn.
+    """
     root = client(minio.place, Key(minio.access_key, minio.secret_key))
     listed = [one for bucket in root.list_buckets() for one in root.list_objects(bucket.name, recursive=True)]
-    return [str(one.object_name) for one in listed if "/checkpoint-" in str(one.object_name)]
+    return [(str(one.object_name), str(one.etag)) for one in listed if "/checkpoint-" in str(one.object_name)]
 
 
 @contextmanager
