@@ -94,6 +94,6 @@ def dispatch(
         number = slots or max(1, (os.cpu_count() or 1) // 2)
         dispatcher = Dispatcher(course, Spool(course.spool), choose_builds(course), Settings(number))
         console.print(
-            styled(f"course {course.course().name}: {number} builds at a time. Ctrl-C ends it; builds go on.")
+            styled(f"course {course.course().name}, builds at a time: {number}. Ctrl-C ends it; builds go on.")
         )
         work(dispatcher, stopping, lambda said: console.print(styled(f"not done, to be tried again: {said}")))

@@ -48,7 +48,7 @@ def serve_course(folder: Path, host: str, port: int, url: str | None, slots: int
 
 def announce(console: Console, course: CourseFolder, address: str, slots: int) -> None:
     settings = course.course()
-    console.print(styled(f"course     {settings.title or settings.name}, {slots} builds at a time"))
+    console.print(styled(f"course     {settings.title or settings.name}, builds at a time: {slots}"))
     console.print(styled(f"pages      {address}"))
     token = staff_token(course)
     if token is not None:
