@@ -1,8 +1,8 @@
 """Where a test can have a process of ours die: before each fsync, rename, spawn and request that it makes.
 
 `PIPELINE_DIE_AT=7` kills the process at its seventh point with SIGKILL, as a power cut would; `rename record.json` or
-`request PUT /course/*` at its first of that name. `pipeline.embedded:7` means the process that runs this module,
-whoever starts it. `PIPELINE_DIE_LOG=FILE` gets the pid, the number and the name of each point that is passed. Without
+`request PUT /course/*` at its first of that name, `rename record.json#3` at its third. `pipeline.embedded:7` means the
+process that runs this module, whoever starts it. `PIPELINE_DIE_LOG=FILE` gets the pid, the number and the name of each point that is passed. Without
 them nothing is watched and a point costs one comparison.
 
 Renames, spawns and requests over http.client (requests, urllib3, minio, docker) are seen by an audit hook of the
@@ -24,7 +24,7 @@ from typing import Any
 
 DIE_AT_VARIABLE = "PIPELINE_DIE_AT"
 LOG = os.environ.get("PIPELINE_DIE_LOG", "")
-passed = itertools.count(1)
+passed, fitting = itertools.count(1), itertools.count(1)
 
 
 def asked(value: str, command: Sequence[str]) -> str:
@@ -34,6 +34,7 @@ def asked(value: str, command: Sequence[str]) -> str:
 
 
 DIE_AT = asked(os.environ.get(DIE_AT_VARIABLE, ""), sys.orig_argv)
+PATTERN, _, NTH = DIE_AT.partition("#")
 WATCHED = bool(DIE_AT or LOG)
 
 
@@ -45,7 +46,7 @@ def point(name: str) -> None:
     if LOG:
         with Path(LOG).open("a", encoding="utf-8") as log:
             log.write(f"{os.getpid()} {number} {name}\n")
-    if str(number) == DIE_AT or fnmatchcase(name, DIE_AT):
+    if str(number) == DIE_AT or (fnmatchcase(name, PATTERN) and next(fitting) == int(NTH or 1)):
         os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -12,6 +12,8 @@ from flask import Flask, Request, Response, abort, jsonify, request
 
 from support.jenkins_server import Build, Item, JenkinsServer, Job, path_of
 
+UNANSWERED = Response(status=503)
+"""It never arrives: whoever asked sees its connection end."""
 NOTES = re.compile(rb"\x1b\[8mha:[^\x1b]*\x1b\[0m")
 
 
@@ -22,6 +24,9 @@ def application(jenkins: JenkinsServer) -> Flask:
     @app.before_request
     def admit() -> Response | None:
         jenkins.requests.append((request.method, request.path))
+        jenkins.step(f"before {step_of(request)}")
+        if jenkins.is_dead:
+            return UNANSWERED
         if jenkins.loading:
             return Response("<h1>Please wait while Jenkins is getting ready to work</h1>", 503)
         user, secret = credentials(request)
@@ -32,10 +37,12 @@ def application(jenkins: JenkinsServer) -> Flask:
         if request.method == "POST" and not by_token and (not bound or request.headers.get("Jenkins-Crumb") != bound):
             return Response("No valid crumb was included in the request", 403)
         jenkins.advance()
-        return None
+        return UNANSWERED if jenkins.is_dead else None
 
     @app.after_request
     def mark(answer: Response) -> Response:
+        if not jenkins.is_dead:
+            jenkins.step(f"after {step_of(request)}")
         answer.headers["X-Jenkins"] = "2.516.3"
         return answer
 
@@ -84,6 +91,12 @@ def application(jenkins: JenkinsServer) -> Flask:
         return answer_for(jenkins, name, readable(jenkins, name), rest)
 
     return app
+
+
+def step_of(asked: Request) -> str:
+    """Method and path, without names and numbers of single objects."""
+    _, rest = split(asked.path.strip("/"))
+    return f"{asked.method} {re.sub('[0-9]+', 'N', rest)}"
 
 
 def credentials(asked: Request) -> tuple[str, str]:

@@ -7,6 +7,7 @@ What it does, and the lines of the course's notes on Jenkins (reference/jenkins.
 | every answer has X-Jenkins | 88 |
 | 503 while it loads, on every path | 51, 91 |
 | a restart keeps jobs, queue and builds; connections are refused meanwhile | 32, 51 |
+| a killed one forgets what its queue has not written down, and counts from there (core: once a minute) | - |
 | createItem: 400 with X-Error where the name is taken; 404 without the folder | 88 |
 | config.xml by GET and POST; enable, disable | 13-28, 88 |
 | 401 for a wrong token; what a user may not read is 404, as if it were not there | 26-27, 32 |
@@ -35,6 +36,7 @@ says (`Scripted`). The answers themselves are in jenkins_http.py.
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 import xml.etree.ElementTree as ET
@@ -44,6 +46,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from flask import has_request_context, request
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 FOLDER = "com.cloudbees.hudson.plugins.folder.Folder"
@@ -157,6 +160,13 @@ class JenkinsServer:
         self.loading = False
         self.most_bytes = 0
         """of one answer of progressiveText; 0: all there is"""
+        self.steps: list[str] = []
+        self.die_at = 0
+        """Which of its steps it does not survive; 0: it survives all."""
+        self.forgets = False
+        """Whether a death takes the queue along."""
+        self.counter = self.written = 0
+        """Items so far, and how many of them a death finds written down."""
         self.lock = threading.RLock()
         self.server: BaseWSGIServer | None = None
         self.port = 0
@@ -168,15 +178,37 @@ class JenkinsServer:
     def open(self) -> None:
         from support.jenkins_http import application  # it knows this class
 
-        self.server = make_server("127.0.0.1", self.port, application(self), threaded=True, request_handler=Quiet)
+        with self.lock:  # whoever dies holds it until the port is free
+            self.server = make_server("127.0.0.1", self.port, application(self), threaded=True, request_handler=Quiet)
         self.port = self.server.server_port
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        self.serving = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
+        self.serving.start()
+
+    def step(self, name: str) -> None:
+        """The one place that all of its steps pass: where it is told to, it dies here, as by SIGKILL."""
+        with self.lock:
+            self.steps.append(name)
+            if len(self.steps) == self.die_at:
+                self.die()
+
+    def die(self) -> None:
+        """The request at hand is not answered. What runs goes on: a build of a pipeline outlives its controller."""
+        self.close()
+        if self.forgets:
+            self.queue.clear()
+            self.counter = self.written
+        if has_request_context():
+            request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+
+    @property
+    def is_dead(self) -> bool:
+        return self.server is None
 
     def close(self) -> None:
-        if self.server is not None:
-            self.server.shutdown()
-            self.server.server_close()
-            self.server = None
+        server, self.server = self.server, None
+        if server is not None:
+            server.shutdown()
+            self.serving.join()  # which closes its socket, at its own pace
 
     def end(self) -> None:
         """Closes it and stops its builds."""
@@ -194,10 +226,14 @@ class JenkinsServer:
 
     def leave(self, item: Item) -> None:
         job = self.items[item.job]
+        self.step("before a build starts")
+        if self.is_dead:
+            return
         item.left, item.build = time.monotonic(), len(job.builds) + 1
         url = f"{self.url}{path_of(item.job)}/{item.build}/"
         program = self.start_build(item.job, item.build, item.parameters, url)
         job.builds.append(Build(item.build, item.number, item.parameters, program))
+        self.step("after a build started")
 
     def why(self, item: Item) -> str | None:
         """Why it waits; None where it can start."""
@@ -216,7 +252,8 @@ class JenkinsServer:
             for item in self.queue.values():
                 if item.left is None and not item.cancelled and (item.job, item.parameters) == (name, parameters):
                     return item, False
-            item = Item(len(self.queue) + 1, name, parameters, time.monotonic())
+            self.counter += 1
+            item = Item(self.counter, name, parameters, time.monotonic())
             self.queue[item.number] = item
             return item, True
 

@@ -115,7 +115,7 @@ def test_each_step_passes_its_point_whoever_makes_it(address: str, tmp_path: Pat
         assert expected in said.splitlines(), names
 
 
-@pytest.mark.parametrize("die_at", ["rename b", "2", "some.module:2"])
+@pytest.mark.parametrize("die_at", ["rename b", "2", "some.module:2", "rename ?#2"])
 def test_a_process_dies_before_its_point(die_at: str, tmp_path: Path) -> None:
     (tmp_path / "some").mkdir()
     program = "import os, pipeline.faults; os.rename('a', 'c'); os.rename('c', 'b')"

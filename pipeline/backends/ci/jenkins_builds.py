@@ -90,11 +90,7 @@ class JenkinsBuilds:
         """How it waits; None once it has a number, which is then kept."""
         found: Known | None = None
         if known.queue is not None:
-            try:
-                tree = "why,cancelled,executable[number]"
-                item = self.connection.json(f"queue/item/{known.queue}", tree)
-            except MissingError:  # five minutes after it has left the queue, or with a lost queue
-                item = {"cancelled": True}
+            item = self.queue_item(entry, known.queue)
             if executable := item.get("executable"):
                 found = known.model_copy(update={"queue": None, "number": int(executable["number"])})
             elif not item.get("cancelled"):
@@ -107,6 +103,19 @@ class JenkinsBuilds:
             )
         self.keep(entry, found)
         return None
+
+    def queue_item(self, entry: Entry, number: int) -> dict[str, Any]:
+        """A cancelled one where there is none of this number, or it is another submission's.
+
+        It is gone five minutes after it has left the queue, or with a queue that a killed Jenkins had not written down;
+        the numbers since then are given once more (core's Queue saves items and counter once a minute).
+        """
+        try:
+            tree = "why,cancelled,executable[number],actions[parameters[name,value]]"
+            item = self.connection.json(f"queue/item/{number}", tree)
+        except MissingError:
+            return {"cancelled": True}
+        return item if is_of(entry, item) else {"cancelled": True}
 
     def build(self, entry: Entry, known: Known) -> Look:
         """The build by its number; what is new on its console is kept first."""
@@ -147,7 +156,7 @@ class JenkinsBuilds:
         try:
             if known.number is not None:
                 self.connection.post(f"{self.path(entry, known)}/stop")
-            elif known.queue is not None:
+            elif known.queue is not None and not self.queue_item(entry, known.queue).get("cancelled"):
                 self.connection.post("queue/cancelItem", {"id": str(known.queue)})
         except MissingError:
             pass
