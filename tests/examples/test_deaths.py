@@ -10,13 +10,14 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.death_lanes import Lane, Loop, deaths_of_command, deaths_of_module, opened
 from support.deaths import (
     EVERY,
     KILLED,
-    LANES,
     Point,
     environment,
     of_each_kind,
@@ -24,16 +25,8 @@ from support.deaths import (
     passed,
     without_repeated_polls,
 )
-from support.mortal_runs import (
-    Command,
-    deaths_of_command,
-    deaths_of_module,
-    graded,
-    left_running,
-    opened,
-    shortest_course,
-    training,
-)
+from support.mortal_runs import Command, graded, left_running, shortest_course, training
+from support.ready_process import ReadyProcess
 from support.runs import COURSE, command
 from support.submissions import submitted
 
@@ -106,26 +99,11 @@ def test_a_dispatcher_that_dies_at_any_point_ends_each_push_once(tmp_path: Path)
     assert deaths >= len(tried) - 4
 
 
-def die_everywhere(run: Command, points: list[Point], folder: Path, expected: dict[str, object]) -> None:
-    """Each death in a run of its own, which then goes on to its end."""
-    for point in points[::EVERY]:
-        of_point = folder / f"at-{point.number}"
-        code, said = run(of_point, point.number)
-        assert code == KILLED, (point, code, said)
-        _, said = run(of_point)
-        assert graded(of_point) == expected, (point, said)
-        assert not left_running(of_point), point
-        shutil.rmtree(of_point)
-        print(f"died and went on: {point.number} {point.name}", flush=True)
-
-
-def die_on_the_way(run: Command, points: list[Point], folder: Path, expected: dict[str, object]) -> None:
-    """One run that is killed again and again, once at each kind of point, and always goes on."""
-    survived = [point.kind for point in points if run(folder, point.kind)[0] != KILLED]
-    _, said = run(folder)
-    assert graded(folder) == expected, said
-    assert survived == [], survived
-    assert not left_running(folder)
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadyProcess]:
+    process = ReadyProcess(tmp_path_factory.mktemp("ready") / "output")
+    yield process
+    process.end()
 
 
 def passed_by(run: Command, folder: Path, log: Path, code: int) -> tuple[list[Point], dict[str, object]]:
@@ -135,13 +113,34 @@ def passed_by(run: Command, folder: Path, log: Path, code: int) -> tuple[list[Po
     return points, graded(folder)
 
 
+def die_everywhere(run: Command, points: list[Point], folder: Path, expected: dict[str, object]) -> None:
+    """Each death in a run of its own, which then goes on to its end."""
+    for point in points[::EVERY]:
+        of_point = folder / f"at-{point.number}"
+        code, said = run(of_point, point.place)
+        assert code == KILLED, (point, code, said)
+        goes_on(run, of_point, expected)
+        shutil.rmtree(of_point)
+
+
+def die_on_the_way(run: Command, points: list[Point], folder: Path, expected: dict[str, object]) -> None:
+    """One run that is killed again and again, once at each kind of point, and always goes on."""
+    survived = [point.kind for point in points if run(folder, point.kind)[0] != KILLED]
+    goes_on(run, folder, expected)
+    assert survived == [], survived
+
+
+def goes_on(run: Command, folder: Path, expected: dict[str, object]) -> None:
+    _, said = run(folder)
+    assert graded(folder) == expected, said
+    assert not left_running(folder)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(7200 if EVERY else 900)
-def test_a_run_that_fails_and_dies_at_any_point_ends_once(tmp_path: Path) -> None:
-    run = Command(
-        submitted(tmp_path / "repository", "small", {"model.py": "def build_model(:\n"}),
-        shortest_course(tmp_path / "course"),
-    )
+def test_a_run_that_fails_and_dies_at_any_point_ends_once(tmp_path: Path, ready: ReadyProcess) -> None:
+    entry = submitted(tmp_path / "repository", "small", {"model.py": "def build_model(:\n"})
+    run = Command(entry, shortest_course(tmp_path / "course"), ready)
     points, expected = passed_by(run, tmp_path / "whole", tmp_path / "points", 10)
     assert len(points) >= 10
     if EVERY:
@@ -151,17 +150,10 @@ def test_a_run_that_fails_and_dies_at_any_point_ends_once(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(4 * 3600 if EVERY else 900)
-def test_a_run_that_trains_and_dies_at_any_point_ends_once(tmp_path: Path) -> None:
-    if EVERY:
-        loop = opened(tmp_path)
-        deaths = list(deaths_of_command(loop.lanes[0], without_repeated_polls))
-        print(f"a run that trains: {len(deaths)} points in nine stages")
-        loop.through(deaths[::EVERY])
-        assert loop.failed == []
-        assert [one for one in loop.missed if not one.point.is_poll] == []
-        return
-    run = Command(training(tmp_path / "repository"), shortest_course(tmp_path / "course"))
+@pytest.mark.timeout(900)
+def test_a_run_that_trains_and_dies_at_each_kind_of_point_ends_once(tmp_path: Path, ready: ReadyProcess) -> None:
+    """And one whose parameter server dies while it keeps what is learnt: infrastructure's fault, then a grade."""
+    run = Command(training(tmp_path / "repository"), shortest_course(tmp_path / "course"), ready)
     points, expected = passed_by(run, tmp_path / "whole", tmp_path / "points", 0)
     kinds = of_each_kind(points)
     names = {point.kind for point in kinds}
@@ -169,19 +161,34 @@ def test_a_run_that_trains_and_dies_at_any_point_ends_once(tmp_path: Path) -> No
     assert {"request HEAD /course", "request PUT /api/v1/namespaces/_/actions/*"} < names
     asks = [point for point in kinds if not point.kind.startswith("rename")]  # a failing run dies at the renames
     die_on_the_way(run, asks, tmp_path / "one", expected)
+    code, said = run(tmp_path / "without-server", "pipeline.training.server:request PUT /course/*/initial.safetensors")
+    assert code == Outcome.INFRASTRUCTURE.exit_code, said
+    goes_on(run, tmp_path / "without-server", expected)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(4 * 3600 if EVERY else 900)
-@pytest.mark.parametrize("module", ["pipeline.training.server", *(["pipeline.embedded"] if EVERY else [])])
-def test_a_run_whose_server_dies_at_any_point_ends_once(tmp_path: Path, module: str) -> None:
-    """It ends as infrastructure's fault, or is over by then; the next one goes on. CI: where parameters are kept."""
-    loop = opened(tmp_path, lanes=LANES if EVERY else 1)
-    points = deaths_of_module(loop.lanes[0], module)
-    tried = points[::EVERY] if EVERY else [one for one in points if one.point.place.endswith("initial.safetensors#1")]
-    print(f"{module}: {len(points)} points, killed at {len(tried)}")
-    assert tried
-    loop.through(tried)
-    assert loop.failed == []
-    # the servers write down by the clock what a kill would lose
-    assert len(loop.missed) <= len(tried) // 10
+if EVERY:  # they take hours, and are none of those that are skipped
+
+    @pytest.fixture(scope="module")
+    def lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Lane]]:
+        with opened(tmp_path_factory.mktemp("lanes")) as made:
+            yield made
+
+    @pytest.mark.timeout(6 * 3600)
+    @pytest.mark.parametrize("module", ["pipeline.embedded", "pipeline.training.server"])
+    def test_a_run_whose_server_dies_at_any_point_ends_once(lanes: list[Lane], module: str) -> None:
+        """It ends as infrastructure's fault, or is over by then; the next one goes on."""
+        loop, points = Loop(lanes), deaths_of_module(lanes[0], module)
+        print(f"{module}: {len(points)} points")
+        assert points
+        loop.through(points[::EVERY])
+        assert loop.failed == []
+        # the servers write down by the clock what a kill would lose
+        assert len(loop.missed) <= len(points) // 10
+
+    @pytest.mark.timeout(6 * 3600)
+    def test_a_run_that_trains_and_dies_at_any_point_ends_once(lanes: list[Lane]) -> None:
+        loop, deaths = Loop(lanes), deaths_of_command(lanes[0], without_repeated_polls)
+        print(f"a run that trains: {len(deaths)} points in nine stages")
+        loop.through(deaths[::EVERY])
+        assert loop.failed == []
+        assert [one for one in loop.missed if not one.point.is_poll] == []

@@ -25,11 +25,8 @@ DIFFERS = re.compile(
 )
 
 RANDOM = re.compile(r"[0-9a-f]{32,}|(?<=\.partial-)\w+")
-FIRST = {
-    "pipeline.embedded": {(1, "request GET /")},
-    "pipeline.training.server": {(1, "spawn by fork"), (2, "request HEAD /course")},
-}
-"""What tells the processes of a module apart from others: the first point of each."""
+PARAMETER_SERVER = {(1, "spawn by fork"), (2, "request HEAD /course")}
+"""What tells its processes apart from the others of a run: the first point of each."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +84,14 @@ def of_first(points: list[Point]) -> list[Point]:
 
 
 def of_module(module: str, points: list[Point]) -> list[Point]:
-    """Those of the processes that run `module`, and of their forks."""
+    """Those of the processes that run `module`, and of their forks: a run has the command, and two that serve it."""
     first: dict[int, Point] = {}
     for one in points:
         first.setdefault(one.pid, one)
-    return [one for one in points if (first[one.pid].number, first[one.pid].name) in FIRST[module]]
+    stores = {pid for pid, one in first.items() if (one.number, one.name) in PARAMETER_SERVER}
+    others = first.keys() - stores - {points[0].pid}
+    wanted = {"pipeline.training.server": stores, "pipeline.embedded": others}[module]
+    return [one for one in points if one.pid in wanted]
 
 
 def of_each_kind(points: list[Point]) -> list[Point]:

@@ -1,28 +1,18 @@
-"""A submission's run that is killed at a point and goes on; folders in which that is tried, stage by stage."""
+"""A submission's run that is killed at a point and goes on, and what it leaves."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 import subprocess
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Lock, Thread
 
 import psutil
 
-from pipeline.embedded.client import reap
-from pipeline.errors import Outcome
-from pipeline.run import STAGE_NAMES
-from pipeline.source import remove_folder
 from pipeline.submissions.entry import Entry
-from support.deaths import KILLED, LANES, SURVIVED, Point, environment, of_first, of_module, passed
-from support.ready_process import ReadyProcess
+from support.deaths import environment
 from support.runs import EXAMPLES, ROOT, command
 from support.submissions import START, submitted
 from support.wheels import make_wheel
@@ -30,11 +20,8 @@ from support.wheels import make_wheel
 SMALLEST = ROOT / "tests" / "examples" / "smallest.toml"
 MODEL = EXAMPLES / "mnist_train" / "model.py"
 WAIT_S = 900.0
-SHORT = STAGE_NAMES[: STAGE_NAMES.index("execute")]
-"""Of what a death in these leaves, the end of the stage tells as much as that of the run, which takes longest."""
-EMPTIED = {"check": ("locks", "uv"), "build": ("bases", "runners", "environments"), "execute": ("data",)}
-"""What of the cache a stage puts there: where a stage dies it has not been put there before."""
 LEFT = {"source", "check", "render", "build"}
+WHEEL = "tiny-helper"
 SHORTER = {
     "train_rows = 2000": "train_rows = 300",
     "test_rows = 1000": "test_rows = 100",
@@ -43,22 +30,24 @@ SHORTER = {
 """Steps enough for each kind of point, and no more: what is learnt matters as little as how fast."""
 
 
-def shortest_course(folder: Path) -> Path:
-    """A course whose only job trains as shortly as one can, with a wheel of its own and an empty cache."""
+def shortest_course(folder: Path, *, cache: Path | None = None) -> Path:
+    """A course whose only job trains as shortly as one can; with a cache of its own, a wheel of its own too."""
     text = SMALLEST.read_text()
     for long, short in SHORTER.items():
         assert long in text
         text = text.replace(long, short)
     folder.mkdir(parents=True)
-    (folder / "cache").mkdir()
-    make_wheel(folder / "wheels", "tiny-helper")
+    if cache is not None:
+        cache.mkdir()
+        make_wheel(folder / "wheels", WHEEL)
+        text = f'wheels = "{folder}/wheels"\ncache = "{cache}"\n{text}'
     file = folder / "course.toml"
-    file.write_text(f'wheels = "{folder}/wheels"\ncache = "{folder}/cache"\n{text}')
+    file.write_text(text)
     return file
 
 
-def training(folder: Path) -> Entry:
-    return submitted(folder, "small", {"model.py": MODEL.read_text(), "requirements.txt": "tiny-helper==1.0\n"})
+def training(folder: Path, requirements: str = "") -> Entry:
+    return submitted(folder, "small", {"model.py": MODEL.read_text(), "requirements.txt": requirements})
 
 
 def started(arguments: list[str], variables: dict[str, str]) -> tuple[int, str]:
@@ -105,15 +94,20 @@ def graded(folder: Path) -> dict[str, object]:
     result = json.loads((folder / "result.json").read_text())
     model = folder / "model.safetensors"
     kept = {key: result[key] for key in ("run", "outcome", "points", "attempt", "submission")}
-    return kept | {"model": hashlib.sha256(model.read_bytes()).hexdigest() if model.exists() else ""}
+    return kept | {"model": sha256(model) if model.exists() else ""}
+
+
+def sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def left_by(folder: Path) -> dict[str, object]:
-    """What the stages before execution leave for those after them: files by their hashes, the record without times."""
-    public = [path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).parts[0] in LEFT]
-    files: dict[str, object] = {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in public
-    }
+    """What the stages before execution leave for those after them: files by their hashes, the record without times.
+
+    A file that was being written when its writer died stays beside it under a name that nobody reads.
+    """
+    paths = [one for name in LEFT for one in (folder / name).rglob("*") if one.is_file() and one.name[0] != "."]
+    files: dict[str, object] = {str(one.relative_to(folder)): sha256(one) for one in paths}
     record = json.loads((folder / "record.json").read_text())
     del record["created"]
     stages = [(one["name"], one["status"]) for one in record.pop("stages")]
@@ -129,193 +123,3 @@ def left_running(folder: Path) -> list[str]:
 def outcome_of(folder: Path) -> str | None:
     found: str | None = json.loads((folder / "record.json").read_text())["outcome"]
     return found
-
-
-class Lane:
-    """One run's folder, and what lay there before each of its stages: a death in a stage needs no walk up to it."""
-
-    def __init__(self, folder: Path, entry: Entry) -> None:
-        self.folder = folder / "one"
-        self.before = folder / "before"
-        self.log = folder / "points"
-        self.cache = folder / "course" / "cache"
-        course = shortest_course(folder / "course")
-        self.process = ReadyProcess(folder / "output")
-        self.run = Command(entry, course, self.process)
-        self.points: dict[str, list[Point]] = {}
-        self.whole_cache = folder / "cache"
-        self.emptied: Sequence[str] = ()
-
-    def walk(self) -> dict[str, object]:
-        """Through all stages, nobody killed; what the push gets."""
-        for name in STAGE_NAMES:
-            reap(self.folder / "servers.json")
-            self.keep(name)
-            code, said = self.run.stage(name, self.folder, log=self.cleared())
-            assert code == 0, (name, said)
-            self.points[name] = passed(self.log)
-        shutil.copytree(self.cache, self.whole_cache, symlinks=True, copy_function=os.link)
-        return graded(self.folder)
-
-    def keep(self, name: str) -> None:
-        if self.folder.exists():
-            shutil.copytree(self.folder, self.before / name, symlinks=True)
-
-    def back_to(self, name: str) -> None:
-        """As before that stage, and with an empty cache where it has something to put there."""
-        remove_folder(self.folder)
-        if (self.before / name).exists():
-            shutil.copytree(self.before / name, self.folder, symlinks=True)
-        self.empty_cache(EMPTIED.get(name, ()))
-
-    def empty_cache(self, emptied: Sequence[str]) -> None:
-        """The cache as after the whole walk, but for what is to be put there anew."""
-        for name in {*self.emptied, *emptied}:
-            remove_folder(self.cache / name)
-            if name not in emptied:
-                shutil.copytree(self.whole_cache / name, self.cache / name, symlinks=True, copy_function=os.link)
-        self.emptied = emptied
-
-    def goes_on_through(self, stage: str) -> None:
-        """A build that is made again walks from the first stage on; after this one all is as if nobody had died."""
-        names = STAGE_NAMES[: STAGE_NAMES.index(stage) + 1]
-        for name in names:
-            code, said = self.run.stage(name, self.folder)
-            assert code == 0, (name, said)
-        found, there = left_by(self.folder), left_by(self.before / STAGE_NAMES[len(names)])
-        differing = [key for key in found | there if found.get(key) != there.get(key)]
-        assert not differing, [(key, found.get(key), there.get(key)) for key in differing]
-        reap(self.folder / "servers.json")
-        assert not left_running(self.folder), left_running(self.folder)
-
-    def has_executed(self) -> bool:
-        file = self.folder / "record.json"
-        stages = json.loads(file.read_text())["stages"] if file.exists() else []
-        return any(one["name"] == "execute" and one["status"] in {"running", "done", "failed"} for one in stages)
-
-    def put_away(self) -> None:
-        """Keeps what a failure left, to be looked at, but for what runs."""
-        reap(self.folder / "servers.json")
-        if self.folder.exists():
-            self.folder.rename(self.folder.with_name(f"failed-{time.monotonic_ns()}"))
-
-    def cleared(self) -> Path:
-        self.log.unlink(missing_ok=True)
-        return self.log
-
-
-@dataclass(frozen=True)
-class Death:
-    """In a stage, of the command itself or of the process that runs `module`."""
-
-    stage: str
-    point: Point
-    module: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.stage}: {self.module or 'the command'} before {self.point.place}"
-
-
-@dataclass
-class Loop:
-    """Deaths, each in a run of its own that then goes on to its end; several lanes at a time."""
-
-    lanes: list[Lane]
-    expected: dict[str, object]
-    died: list[Death] = field(default_factory=list)
-    missed: list[Death] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    lock: Lock = field(default_factory=Lock)
-
-    def through(self, deaths: Sequence[Death]) -> None:
-        """Those before an fsync come last: SIGKILL leaves the same before the rename that follows."""
-        before = SURVIVED.read_text().splitlines()
-        waiting: Queue[Death] = Queue()
-        for death in sorted(deaths, key=lambda one: one.point.name.startswith("fsync")):
-            if str(death) not in before:
-                waiting.put(death)
-        print(f"{len(deaths)} deaths, of which {len(deaths) - waiting.qsize()} were survived before", flush=True)
-        threads = [Thread(target=self.work, args=(lane, waiting), daemon=True) for lane in self.lanes]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for lane in self.lanes:
-            lane.process.end()
-        print(
-            f"{len(self.died)} died and went on, {len(self.missed)} came past it, {len(self.failed)} failed", flush=True
-        )
-
-    def work(self, lane: Lane, waiting: Queue[Death]) -> None:
-        while True:
-            try:
-                death = waiting.get_nowait()
-            except Empty:
-                return
-            try:
-                reached = die_and_go_on(lane, death, self.expected)
-            except (AssertionError, OSError, ValueError, subprocess.TimeoutExpired) as error:
-                said, where = f"FAILED: {death}\n{error!r}", None
-                lane.put_away()
-            else:
-                said = f"{'died and went on' if reached else 'not reached'}: {death}"
-                where = self.died if reached else self.missed
-            with self.lock:
-                print(said, flush=True)
-                self.failed += [said] if where is None else []
-                if where is not None:
-                    where.append(death)
-                if where is self.died:
-                    with SURVIVED.open("a") as file:
-                        file.write(f"{death}\n")
-
-
-def die_and_go_on(lane: Lane, death: Death, expected: dict[str, object]) -> bool:
-    """Whether it died there: how often a poll is made is the machine's affair."""
-    lane.back_to(death.stage)
-    reached = servant_dies(lane, death) if death.module else command_dies(lane, death)
-    if death.stage in SHORT and not lane.has_executed():
-        lane.goes_on_through(death.stage)
-        return reached
-    code, said = lane.run(lane.folder)
-    assert code == 0, said
-    found = graded(lane.folder)
-    assert found == expected, (found, said)
-    assert not left_running(lane.folder), left_running(lane.folder)
-    return reached
-
-
-def command_dies(lane: Lane, death: Death) -> bool:
-    code, said = lane.run.stage(death.stage, lane.folder, death.point.place)
-    assert code in {KILLED, 0}, (code, said)
-    return code == KILLED
-
-
-def servant_dies(lane: Lane, death: Death) -> bool:
-    """The run has a grade all the same, or is infrastructure's fault and free of charge; it leaves nothing running."""
-    code, said = lane.run(lane.folder, f"{death.module}:{death.point.place}", lane.cleared())
-    assert code in {0, Outcome.INFRASTRUCTURE.exit_code}, (code, said)
-    assert outcome_of(lane.folder) == ("passed" if code == 0 else "infrastructure"), said
-    assert not left_running(lane.folder), left_running(lane.folder)
-    return any(one.place == death.point.place for one in of_module(death.module, passed(lane.log)))
-
-
-def opened(folder: Path, lanes: int = LANES) -> Loop:
-    """Lanes that have been walked along once, each at its own pace."""
-    entry = training(folder / "repository")
-    made = [Lane(folder / f"lane-{number}", entry) for number in range(lanes)]
-    results = [lane.walk() for lane in made]
-    assert all(one == results[0] for one in results)
-    return Loop(made, results[0])
-
-
-def deaths_of_command(lane: Lane, chosen: Callable[[list[Point]], list[Point]]) -> list[Death]:
-    return [Death(stage, one) for stage, points in lane.points.items() for one in chosen(of_first(points))]
-
-
-def deaths_of_module(lane: Lane, module: str) -> list[Death]:
-    """In a run that goes on from `register`, where the servers are started, to its end."""
-    lane.back_to("register")
-    code, said = lane.run(lane.folder, log=lane.cleared())
-    assert code == 0, said
-    return [Death("register", one, module) for one in of_module(module, passed(lane.log))]
