@@ -64,6 +64,7 @@ class Lane:
 
     def back_to(self, name: str, *, emptied: Sequence[str] = ()) -> None:
         """As before that stage, and with the cache of the whole walk but for what is to be put there anew."""
+        reap(self.folder / "servers.json")
         remove_folder(self.folder)
         if (self.before / name).exists():
             shutil.copytree(self.before / name, self.folder, symlinks=True)
