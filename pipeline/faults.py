@@ -2,8 +2,8 @@
 
 `PIPELINE_DIE_AT=7` kills the process at its seventh point with SIGKILL, as a power cut would; `rename record.json` or
 `request PUT /course/*` at its first of that name, `rename record.json#3` at its third. `pipeline.embedded:7` means the
-process that runs this module, whoever starts it. `PIPELINE_DIE_LOG=FILE` gets the pid, the number and the name of each point that is passed. Without
-them nothing is watched and a point costs one comparison.
+process that runs this module, whoever starts it. `PIPELINE_DIE_LOG=FILE` gets the pid, the number and the name of each
+point that is passed. Without them nothing is watched and a point costs one comparison.
 
 Renames, spawns and requests over http.client (requests, urllib3, minio, docker) are seen by an audit hook of the
 interpreter, whoever makes them: no code of ours need remember it, and none can go round it. For what the interpreter

@@ -21,7 +21,17 @@ from pipeline.run import STAGE_NAMES
 from pipeline.source import remove_folder
 from pipeline.submissions.entry import Entry
 from support.deaths import KILLED, LANES, SURVIVED, Point, of_first, of_module, passed
-from support.mortal_runs import WHEEL, Command, graded, left_by, left_running, outcome_of, shortest_course, training
+from support.mortal_runs import (
+    WHEEL,
+    Command,
+    graded,
+    left_by,
+    left_running,
+    outcome_of,
+    processes_of,
+    shortest_course,
+    training,
+)
 from support.ready_process import ReadyProcess
 
 SHORT = STAGE_NAMES[: STAGE_NAMES.index("execute")]
@@ -93,7 +103,8 @@ class Lane:
 
     def put_away(self) -> None:
         """Keeps what a failure left, to be looked at, but for what runs."""
-        reap(self.folder / "servers.json")
+        for one in processes_of(self.folder):
+            one.kill()
         if self.folder.exists():
             self.folder.rename(self.folder.with_name(f"failed-{time.monotonic_ns()}"))
 
@@ -125,10 +136,10 @@ class Loop:
     lock: Lock = field(default_factory=Lock)
 
     def through(self, deaths: Sequence[Death]) -> None:
-        """Those before an fsync come last: SIGKILL leaves the same before the rename that follows."""
+        """What takes long comes late, those before an fsync last: SIGKILL leaves there what it does before a rename."""
         before = SURVIVED.read_text().splitlines()
         waiting: Queue[Death] = Queue()
-        for death in sorted(deaths, key=lambda one: one.point.name.startswith("fsync")):
+        for death in sorted(deaths, key=lambda one: (one.point.name.startswith("fsync"), one.stage == "execute")):
             if str(death) not in before:
                 waiting.put(death)
         print(f"{len(deaths)} deaths, of which {len(deaths) - waiting.qsize()} were survived before", flush=True)

@@ -116,8 +116,13 @@ def left_by(folder: Path) -> dict[str, object]:
 
 
 def left_running(folder: Path) -> list[str]:
-    lines = (" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"]))
-    return [line for line in lines if str(folder) in line]
+    return [" ".join(one.info["cmdline"]) for one in processes_of(folder)]
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Those that name it, or something in it, on their command lines."""
+    every = psutil.process_iter(["cmdline"])
+    return [one for one in every if str(folder) in " ".join(one.info["cmdline"] or ())]
 
 
 def outcome_of(folder: Path) -> str | None:
