@@ -44,14 +44,15 @@ class Measured:
 
 @contextmanager
 def watching_children() -> Iterator[Peak]:
-    """Samples the memory of all processes below this one until the block ends."""
+    """Samples the memory of all processes that begin below this one until the block ends."""
     peak, done = Peak(), threading.Event()
 
     def watch() -> None:
         this = psutil.Process()
+        others = set(this.children(recursive=True))
         while not done.wait(1 / SAMPLES_A_SECOND):
             total = 0
-            for child in this.children(recursive=True):
+            for child in set(this.children(recursive=True)) - others:
                 with suppress(psutil.NoSuchProcess):
                     total += child.memory_full_info().pss
             peak.size = max(peak.size, total)

@@ -14,6 +14,7 @@ from typing import IO
 
 from flask import Blueprint, Response, abort, current_app, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.wsgi import ClosingIterator
 
 from pipeline.git_process import BOUNDED, ENVIRONMENT
 from pipeline.submissions.folder import CourseFolder
@@ -66,9 +67,9 @@ def serve(student: str, assignment: str, what: str) -> Response:
         backend = Backend(told, request.stream, request.environ.get("gunicorn.socket"))
         held.callback(backend.end)
         status, headers = read_head(backend.output)
-        response = Response(backend.chunks(), status, headers, direct_passthrough=True)
-        response.call_on_close(held.pop_all().close)
-    return response
+        # not by the response's call_on_close: what is passed through directly is closed by the server without it
+        chunks = ClosingIterator(backend.chunks(), held.pop_all().close)
+    return Response(chunks, status, headers, direct_passthrough=True)
 
 
 class Backend:

@@ -187,3 +187,14 @@ def test_git_speaks_the_smart_protocol_alone(site: Site) -> None:
     assert ask_git(site, f"{at}/info/refs?service=git-upload-archive", "ada").status_code == 403
     assert ask_git(site, f"{at}/HEAD", "ada").status_code in {404, 405}
     assert ask_git(site, "/git/ada/..%2fbob.git/info/refs?service=git-receive-pack", "ada").status_code == 404
+
+
+def test_a_push_takes_a_place_among_those_that_are_followed_and_gives_it_back(site: Site) -> None:
+    followed = site.app.config["FOLLOWED"]
+    headers = basic("ada", site.tokens["ada"]) | {"Content-Type": "application/x-git-receive-pack-request"}
+    path = "/git/ada/mnist-train.git/git-receive-pack"
+    answer = site.app.test_client().post(path, headers=headers, data=b"0000")
+    assert followed.held == {"ada": 1}
+    assert answer.get_data() == b""
+    answer.close()
+    assert followed.held == {}

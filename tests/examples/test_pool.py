@@ -15,7 +15,8 @@ def test_four_workers_on_a_pool_for_three(sandbox: str, tmp_path: Path) -> None:
     settings = COURSE.read_text().replace("_mb = 512", "_mb = 256").replace("at_most = 512", "at_most = 256")
     course.write_text(settings + "\n[servers]\npool_mb = 1024\nprewarmed = 1\nprewarmed_mb = 256\n")
 
-    done = submit(EXAMPLES / "mnist_train", tmp_path / "run", "--set", "workers=4", "--sandbox", sandbox, course=course)
+    options = ("--set", "workers=4", "--set", "epochs=3", "--sandbox", sandbox)  # four share the steps among them
+    done = submit(EXAMPLES / "mnist_train", tmp_path / "run", *options, course=course)
 
     assert done.code == 0, done.output
     assert "worker-3 queued: " in done.output
