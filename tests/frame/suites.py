@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import pytest
 
-BUDGET_MINUTES = {"unit": 4, "golden": 1, "contract": 16, "hostile": 8, "examples": 24, "live": 5}
+BUDGET_MINUTES = {"unit": 4, "golden": 1, "contract": 16, "hostile": 8, "examples": 27, "live": 4}
 ORDER = list(BUDGET_MINUTES)
 
 

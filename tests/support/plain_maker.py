@@ -14,6 +14,7 @@ from pipeline.embedded.contract import Reach, Usage
 from pipeline.embedded.openwhisk.containers import ContainerSpec, ExitState, NoImageError, Reply
 from pipeline.embedded.openwhisk.exchange import post
 from pipeline.embedded.openwhisk.logs import LogBuffer, LogLine, Stream
+from pipeline.embedded.processes import bound_to_parent
 
 MB = 1024 * 1024
 SLACK = 128 * MB
@@ -95,7 +96,7 @@ class PlainMaker:
             raise NoImageError(f"there is no image {spec.image or spec.kind}")
         port = free_port()
         process = await asyncio.create_subprocess_exec(
-            *command,
+            *bound_to_parent(command),  # a killed server's go with it
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
