@@ -6,8 +6,8 @@ Only the standard library: it starts in a few hundredths of a second where the w
 counts when a hundred push at once. Whatever goes wrong with the server, the program does all of the hook's work again,
 to the same end: a push has one id, whoever spools it.
 
-To the server goes one line of JSON; what comes back are lines too: `.` first, that the question has come, then `+` with
-a line for the pusher, and `=` with the hook's exit code, the last.
+To the server goes one line of JSON; what comes back are lines too: `.` first, that the question has come, and again
+while there is nothing to say; `+` with a line for the pusher; and `=` with the hook's exit code, the last.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import sys
 
 UPDATES_BYTES = 64 * 1024
 ANSWER_S = 5.0
-"""So long a server may take until it has the question; one that hangs is not waited for."""
+SILENT_S = 60.0
+"""So long a server may take until it has the question, and then be silent; one that hangs is not waited for."""
 FOLLOWS = "PIPELINE_PUSH_FOLLOWS"
 QUARANTINE = ("GIT_QUARANTINE_PATH", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
 """Where git says that a push's objects lie until it is let in."""
@@ -71,12 +72,15 @@ def asked(path: str, arguments: list[str], told: bytes) -> int | None:
 
 
 def received(connection: socket.socket) -> bytes:
-    """What the server says next. Raises GoneError as soon as the pusher has gone, though there is nothing to say."""
+    """What the server says next. Raises TimeoutError where it hangs, GoneError as soon as the pusher has gone."""
     waiting = select.poll()
     waiting.register(connection, select.POLLIN)
     waiting.register(sys.stdout.fileno(), 0)
-    if any(descriptor == sys.stdout.fileno() for descriptor, _ in waiting.poll()):
+    ready = [descriptor for descriptor, _ in waiting.poll(SILENT_S * 1000)]
+    if sys.stdout.fileno() in ready:
         raise GoneError
+    if not ready:
+        raise TimeoutError
     return connection.recv(65536)
 
 

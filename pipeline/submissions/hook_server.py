@@ -45,7 +45,11 @@ class Connected:
             self.connection.sendall(f"+{one}\n".encode(errors="replace"))
 
     def wait(self, seconds: float) -> None:
-        """After its question a client sends nothing: what is to be read is its end. Raises BrokenPipeError."""
+        """After its question a client sends nothing: what is to be read is its end. Raises BrokenPipeError.
+
+        It is told that the server is there; one that has gone may show in that only.
+        """
+        self.connection.sendall(b".\n")
         if self.gone.poll(seconds * 1000):
             raise BrokenPipeError
 

@@ -11,24 +11,22 @@ import time
 from pathlib import Path
 
 import pytest
-from support.pushes import STUDENT, Clone, dispatching, spooled
-from support.submissions import ScriptedBuilds, course_folder
+from support.pushes import STUDENT, Clone, clone_of_ada, course_of_ada, dispatching, spooled
+from support.submissions import ScriptedBuilds
 
+from pipeline.submissions import hook_client
 from pipeline.submissions.folder import CourseFolder
-from pipeline.submissions.hook_server import answering_hooks
-from pipeline.submissions.staff import add_student
+from pipeline.submissions.hook_server import Connected, answering_hooks
 
 
 @pytest.fixture
 def course(tmp_path: Path) -> CourseFolder:
-    made = course_folder(tmp_path)
-    add_student(made, "ada")
-    return made
+    return course_of_ada(tmp_path)
 
 
 @pytest.fixture
 def clone(course: CourseFolder, tmp_path: Path) -> Clone:
-    return Clone(tmp_path / "clone", course.repository("ada", "mnist-train"))
+    return clone_of_ada(course, tmp_path)
 
 
 def without_processes(course: CourseFolder) -> None:
@@ -85,6 +83,23 @@ def test_a_push_goes_on_by_itself_where_the_server_goes_or_hangs(course: CourseF
     assert "remote: one line" in said
     assert "remote: submission" in said
     assert [one.new for one in spooled(course)] == [commit]
+
+
+def test_a_server_that_falls_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hook_client, "SILENT_S", 0.05)
+    here, there = socket.socketpair()
+    with here, there:
+        there.sendall(b".\n")
+        assert hook_client.received(here) == b".\n"
+        with pytest.raises(TimeoutError):
+            hook_client.received(here)
+
+
+def test_who_waits_hears_that_the_server_is_there() -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        Connected(there).wait(0.0)
+        assert here.recv(10) == b".\n"
 
 
 def test_a_pusher_who_goes_is_followed_no_more(course: CourseFolder, clone: Clone) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from support.deaths import of_first, passed
-from support.pushes import STUDENT, Clone, dispatching, spooled
-from support.submissions import ScriptedBuilds, course_folder
+from support.pushes import STUDENT, Clone, clone_of_ada, course_of_ada, dispatching, spooled
+from support.submissions import ScriptedBuilds
 
 from pipeline.cli.git_shell import asked_for
 from pipeline.errors import UsageError
@@ -26,14 +26,12 @@ from pipeline.submissions.staff import add_student
 
 @pytest.fixture
 def course(tmp_path: Path) -> CourseFolder:
-    made = course_folder(tmp_path)
-    add_student(made, "ada")
-    return made
+    return course_of_ada(tmp_path)
 
 
 @pytest.fixture
 def clone(course: CourseFolder, tmp_path: Path) -> Clone:
-    return Clone(tmp_path / "clone", course.repository("ada", "mnist-train"))
+    return clone_of_ada(course, tmp_path)
 
 
 def test_a_push_is_in_the_spool_with_its_commit(course: CourseFolder, clone: Clone) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.pushes import Clone, dispatching, spooled
-from support.submissions import ScriptedBuilds, course_folder
+from support.pushes import Clone, clone_of_ada, course_of_ada, dispatching, spooled
+from support.submissions import ScriptedBuilds
 
 from pipeline.backends.ci import Look
 from pipeline.errors import Outcome, UsageError
@@ -15,19 +15,16 @@ from pipeline.submissions.dispatcher import Dispatcher, Settings
 from pipeline.submissions.entry import Entry
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.spool import Spool
-from pipeline.submissions.staff import add_student
 
 
 @pytest.fixture
 def course(tmp_path: Path) -> CourseFolder:
-    made = course_folder(tmp_path)
-    add_student(made, "ada")
-    return made
+    return course_of_ada(tmp_path)
 
 
 @pytest.fixture
 def clone(course: CourseFolder, tmp_path: Path) -> Clone:
-    return Clone(tmp_path / "clone", course.repository("ada", "mnist-train"))
+    return clone_of_ada(course, tmp_path)
 
 
 def test_no_crowd_of_references_hides_the_graded_one(course: CourseFolder, clone: Clone) -> None:

@@ -14,7 +14,8 @@ from pipeline.submissions.dispatching import dispatch, only_dispatcher
 from pipeline.submissions.entry import Entry
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.spool import Spool
-from support.submissions import ScriptedBuilds
+from pipeline.submissions.staff import add_student
+from support.submissions import ScriptedBuilds, course_folder
 
 STUDENT = {
     "GIT_AUTHOR_NAME": "Ada",
@@ -47,6 +48,17 @@ class Clone:
 
     def push(self, *arguments: str, check: bool = True, **variables: str) -> str:
         return self.git("push", *(arguments or ("origin", "main")), check=check, **variables).stderr
+
+
+def course_of_ada(folder: Path) -> CourseFolder:
+    """A course that ada may push to."""
+    made = course_folder(folder)
+    add_student(made, "ada")
+    return made
+
+
+def clone_of_ada(course: CourseFolder, folder: Path) -> Clone:
+    return Clone(folder / "clone", course.repository("ada", "mnist-train"))
 
 
 def spooled(course: CourseFolder) -> list[Entry]:
