@@ -31,7 +31,7 @@ TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 class Namespaces:
     """CPU seconds of processes in other PID namespaces below this one, by pid and start.
 
-    What the first process of a namespace has reaped is in its own account, which its parent's wait counts.
+    The first process of a namespace is waited for by its parent outside, which counts it and what it has reaped.
     """
 
     used: dict[tuple[int, int], float] = field(default_factory=dict)
@@ -44,8 +44,10 @@ class Namespaces:
                 if Path(f"/proc/{pid}/ns/pid").readlink() != own:
                     fields = stat(pid)
                     key = (pid, int(fields[19]))
-                    self.used[key] = sum(map(int, fields[11:13])) / TICKS_A_SECOND
-                    self.reaped[key] = sum(map(int, fields[13:15])) / TICKS_A_SECOND
+                    if is_first(pid):
+                        self.reaped[key] = sum(map(int, fields[13:15])) / TICKS_A_SECOND
+                    else:
+                        self.used[key] = sum(map(int, fields[11:13])) / TICKS_A_SECOND
 
     def look_on(self, over: threading.Event) -> None:
         while not over.wait(LOOK_S):
@@ -53,8 +55,14 @@ class Namespaces:
 
     @property
     def seconds(self) -> float:
-        """What no `wait` has counted or will count; never more than was used."""
+        """What no `wait` outside has counted."""
         return max(0.0, sum(self.used.values()) - sum(self.reaped.values()))
+
+
+def is_first(pid: int) -> bool:
+    """Whether it is number 1 of its PID namespace (proc(5): NSpid ends with the number in there)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return any(line.startswith("NSpid:") and line.split()[-1] == "1" for line in lines)
 
 
 def stat(pid: int) -> list[str]:
