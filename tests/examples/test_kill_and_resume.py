@@ -99,11 +99,11 @@ def test_killed_coordinators_and_servers_are_resumed_to_the_bit(uninterrupted: b
 
 
 def predictions(folder: Path) -> list[dict[str, object]]:
-    return list(execution(folder).get("predictions", []))  # type: ignore[call-overload]
+    return list(execution(folder).get("predictions", []))
 
 
-def training_activations(folder: Path) -> list[object]:
-    return [worker["activations"] for worker in execution(folder)["workers"]]  # type: ignore[attr-defined]
+def training_activations(folder: Path) -> list[list[str]]:
+    return [worker["activations"] for worker in execution(folder)["workers"]]
 
 
 def test_a_killed_run_leaves_no_parameter_server_and_cancel_ends_the_rest(tmp_path: Path) -> None:
@@ -136,11 +136,11 @@ def test_a_stopped_run_frees_everything_and_goes_on_and_a_killed_worker_is_repla
         coordinator = resumed(folder)
 
     until_training(folder, coordinator, known)
-    before = [len(each) for each in training_activations(folder)]  # type: ignore[arg-type]
+    before = [len(each) for each in training_activations(folder)]
     a_runner_of(folder).kill()
     ended(coordinator, 0)
 
-    after = [len(each) for each in training_activations(folder)]  # type: ignore[arg-type]
+    after = [len(each) for each in training_activations(folder)]
     assert sum(after) == sum(before) + 1
     assert result(folder)["outcome"] == "passed"
 

@@ -105,7 +105,7 @@ def test_a_killed_coordinator_goes_on_and_makes_no_mapper_again_that_ended(tmp_p
 
 def ended(folder: Path) -> dict[str, list[str]]:
     """The activations of the calls that have ended."""
-    calls: dict[str, Any] = execution(folder).get("calls", {})  # type: ignore[assignment]
+    calls: dict[str, Any] = execution(folder).get("calls", {})
     return {name: one["activations"] for name, one in calls.items() if one["ended"]}
 
 

@@ -18,7 +18,7 @@ def kept(folder: Path) -> bool:
 
 
 def activations(folder: Path) -> list[int]:
-    workers: list[dict[str, list[str]]] = execution(folder).get("workers", [])  # type: ignore[assignment]
+    workers: list[dict[str, list[str]]] = execution(folder).get("workers", [])
     return sorted(len(one["activations"]) for one in workers)
 
 

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 WAIT_S = 120
 
 
-def wait_for(condition: object, what: str) -> None:
+def wait_for(condition: Callable[[], object], what: str) -> None:
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
-        if condition():  # type: ignore[operator]
+        if condition():
             return
         time.sleep(0.05)
     raise AssertionError(f"waited {WAIT_S} s for {what}")
 
 
-def execution(folder: Path) -> dict[str, object]:
+def execution(folder: Path) -> dict[str, Any]:
+    """What the execute stage remembers; nothing where it has written nothing yet."""
     try:
-        loaded: dict[str, object] = json.loads((folder / "private" / "execution.json").read_text())
+        loaded: dict[str, Any] = json.loads((folder / "private" / "execution.json").read_text())
     except (OSError, ValueError):
         return {}
     return loaded

@@ -9,12 +9,14 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parents[1]
+from support.forking import Forker, talk_to
+
+IMPORTED = ("pipeline.flow", "pipeline.backends.choose")
+"""What a run imports."""
 
 
 class ReadyProcess:
@@ -22,33 +24,20 @@ class ReadyProcess:
 
     def __init__(self, output: Path) -> None:
         self.output = output
-        paths = os.pathsep.join(map(str, (TESTS, TESTS.parent)))
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "support.ready_process"],
-            env=os.environ | {"PYTHONPATH": paths},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.forker = Forker("support.ready_process")
 
     def __call__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
         """Exit code, negative for a signal, and output."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
         asked = {"arguments": arguments, "environment": dict(environment), "output": str(self.output)}
-        self.process.stdin.write(json.dumps(asked) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline()), self.output.read_text(errors="replace")
+        return self.forker.ask(asked), self.output.read_text(errors="replace")
 
     def end(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+        self.forker.end()
 
 
 def serve() -> None:
-    from pipeline import flow  # noqa: F401 - what a run imports
-    from pipeline.backends import choose  # noqa: F401
+    for module in IMPORTED:
+        importlib.import_module(module)
     from pipeline.reporting.plots import preload
 
     preload()
@@ -67,10 +56,7 @@ def become(arguments: list[str], environment: dict[str, str], output: str) -> No
     try:
         os.environ.clear()
         os.environ.update(environment)
-        said = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for old, new in ((nothing, 0), (said, 1), (said, 2)):
-            os.dup2(old, new)
+        talk_to(output)
         from pipeline import faults
         from pipeline.cli.app import call
 

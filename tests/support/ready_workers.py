@@ -5,10 +5,10 @@ Each is a process of its own nevertheless, with its own environment and output, 
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,7 +17,8 @@ from typing import Any
 
 import psutil
 
-TESTS = Path(__file__).resolve().parents[1]
+from support.forking import Forker, talk_to
+
 MARK = "RESULT "
 
 
@@ -45,28 +46,15 @@ class ReadyWorkers:
     """The client's side of a process that has imported what workers import."""
 
     def __init__(self) -> None:
-        paths = os.pathsep.join(map(str, (TESTS, TESTS.parent)))
-        self.forker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "support.ready_workers"],
-            env=os.environ | {"PYTHONPATH": paths},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.forker = Forker("support.ready_workers")
 
     def start(self, values: Mapping[str, Any], variables: Mapping[str, str], output: Path) -> ReadyWorker:
         """A worker with these parameters, and the variables that an activation has."""
-        assert self.forker.stdin is not None
-        assert self.forker.stdout is not None
         asked = {"values": dict(values), "variables": dict(variables), "output": str(output)}
-        self.forker.stdin.write(json.dumps(asked) + "\n")
-        self.forker.stdin.flush()
-        return ReadyWorker(int(self.forker.stdout.readline()), output)
+        return ReadyWorker(self.forker.ask(asked), output)
 
     def end(self) -> None:
-        assert self.forker.stdin is not None
-        self.forker.stdin.close()
-        self.forker.wait()
+        self.forker.end()
 
 
 @contextmanager
@@ -79,8 +67,7 @@ def ready_workers() -> Iterator[ReadyWorkers]:
 
 
 def serve() -> None:
-    import runner.training  # noqa: F401 - with torch, for all that are forked
-
+    importlib.import_module("runner.training")  # with torch, for all that are forked
     # the kernel reaps them
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
@@ -94,10 +81,7 @@ def become(values: dict[str, Any], variables: dict[str, str], output: str) -> No
     """The worker; does not return."""
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        said = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for old, new in ((nothing, 0), (said, 1), (said, 2)):
-            os.dup2(old, new)
+        talk_to(output)
         os.environ.update(variables)
         from runner.training import main
 
