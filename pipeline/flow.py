@@ -15,9 +15,10 @@ from pipeline.errors import AbortedError, InfrastructureError, Outcome, Pipeline
 from pipeline.files import machine_fault, nearly_full
 from pipeline.jobs import kind
 from pipeline.listener import Listener, StageLog
-from pipeline.lock import exclusive, interruptible, stop_holder, undisturbed
+from pipeline.lock import exclusive, stop_holder
 from pipeline.reporting.plots import preload
 from pipeline.run import STAGE_NAMES, Record, Run, StageRecord, Status
+from pipeline.signals import interruptible, undisturbed
 from pipeline.stages.build import build
 from pipeline.stages.check import check
 from pipeline.stages.collect import collect

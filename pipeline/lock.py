@@ -7,18 +7,17 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import psutil
 
-from pipeline.errors import AbortedError, InfrastructureError, UsageError
+from pipeline.errors import InfrastructureError, UsageError
 
 STOP_S = 120.0
 PROBE_S = 0.5
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -98,39 +97,3 @@ def held(path: Path) -> bool:
         except BlockingIOError:
             return True
     return False
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Turns the first signal to stop into AbortedError, so that a run ends in order; further ones do nothing."""
-
-    def stop(number: int, _frame: object) -> None:
-        for each in STOPPING:
-            signal.signal(each, ignore)
-        raise AbortedError(f"stopped by {signal.Signals(number).name}", hint="`pipeline resume` goes on with it")
-
-    with handling(stop):
-        yield
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Signals to stop do nothing meanwhile: what runs here is the end already."""
-    with handling(ignore):
-        yield
-
-
-@contextmanager
-def handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Takes signals to stop; not SIGHUP where it is ignored, as under nohup."""
-    taken_over = [one for one in STOPPING if one is not signal.SIGHUP or signal.getsignal(one) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, handler) for number in taken_over}
-    try:
-        yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)
-
-
-def ignore(_number: int, _frame: object) -> None:
-    """In place of SIG_IGN, which every program that is started meanwhile would inherit."""

@@ -20,6 +20,7 @@ from pipeline import __version__
 from pipeline.cli.output import show_error, write
 from pipeline.cli.streams import tolerate_any_text
 from pipeline.errors import USAGE_EXIT_CODE, AbortedError, InfrastructureError, PipelineError, UsageError
+from pipeline.signals import never_swallowed
 
 COMMANDS = {
     "run": ("runs", "take a submission to its report"),
@@ -95,7 +96,8 @@ def call(arguments: Sequence[str], app: typer.Typer | None = None) -> int:
     tolerate_any_text()
     try:
         app = app or needed_for(arguments)
-        return int(app(list(arguments), prog_name="pipeline", standalone_mode=False) or 0)
+        with never_swallowed():
+            return int(app(list(arguments), prog_name="pipeline", standalone_mode=False) or 0)
     except typer.TyperException as error:
         show_error(usage_error(error))
         return USAGE_EXIT_CODE

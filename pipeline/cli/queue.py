@@ -11,7 +11,7 @@ import typer
 
 from pipeline.backends.choose import choose_builds
 from pipeline.cli.output import output, styled, write_json
-from pipeline.cli.serve import stop_asked
+from pipeline.signals import stop_asked
 from pipeline.submissions.dispatcher import Dispatcher, Settings
 from pipeline.submissions.dispatching import dispatch as work
 from pipeline.submissions.dispatching import only_dispatcher
@@ -90,7 +90,7 @@ def dispatch(
     course = CourseFolder.open(folder)
     console = output()
     stopping: threading.Event
-    with only_dispatcher(course), answering_hooks(course), stop_asked() as stopping:
+    with stop_asked() as stopping, only_dispatcher(course), answering_hooks(course):
         number = slots or max(1, (os.cpu_count() or 1) // 2)
         dispatcher = Dispatcher(course, Spool(course.spool), choose_builds(course), Settings(number))
         console.print(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +19,7 @@ from pipeline.embedded.openwhisk.settings import default_pool_mb
 from pipeline.embedded.settings import EmbeddedSettings
 from pipeline.errors import Fault, InfrastructureError, UsageError
 from pipeline.settings import LEAST_MB, Sandbox
+from pipeline.signals import stop_asked
 
 STATE = Path("runs") / "serve"
 NETWORKS = EmbeddedSettings().networks
@@ -133,19 +132,6 @@ def forget(ready_file: Path | None) -> None:
 
 def not_writable(ready_file: Path | None, error: OSError) -> UsageError:
     return UsageError(f"{ready_file} cannot be written: {error.strerror}", hint="name another file")
-
-
-@contextmanager
-def stop_asked() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set."""
-    stopping = threading.Event()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: stopping.set()) for number in signals}
-    try:
-        yield stopping
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def announce(servers: Embedded, ready_file: Path | None, images: Sequence[str]) -> None:

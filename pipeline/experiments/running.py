@@ -23,9 +23,10 @@ from pipeline.experiments.record import Experiment, Load, MeasuredRun, save
 from pipeline.experiments.statistics import with_summary
 from pipeline.files import machine_fault
 from pipeline.listener import Listener, Silent
-from pipeline.lock import exclusive, interruptible
+from pipeline.lock import exclusive
 from pipeline.result import Result
 from pipeline.run import Request, Run
+from pipeline.signals import interruptible
 
 IN_USE_HINT = "wait for it, or stop it with Ctrl-C"
 

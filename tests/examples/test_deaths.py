@@ -116,7 +116,7 @@ def passed_by(run: Command, folder: Path, log: Path, code: int) -> tuple[list[Po
 def die_everywhere(run: Command, points: list[Point], folder: Path, expected: dict[str, object]) -> None:
     """Each death in a run of its own, which then goes on to its end."""
     for point in points[::EVERY]:
-        of_point = folder / f"at-{point.number}"
+        of_point = folder / f"at-{point.number}" / "whole"
         code, said = run(of_point, point.place)
         assert code == KILLED, (point, code, said)
         goes_on(run, of_point, expected)
@@ -166,7 +166,7 @@ def test_a_run_that_trains_and_dies_at_each_kind_of_point_ends_once(tmp_path: Pa
     goes_on(run, tmp_path / "without-server", expected)
 
 
-if EVERY:  # they take hours, and are none of those that are skipped
+if EVERY:  # they take long, and are none of those that are skipped
 
     @pytest.fixture(scope="module")
     def lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Lane]]:

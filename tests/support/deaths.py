@@ -18,7 +18,7 @@ EVERY = int(os.environ.get("PIPELINE_DEATHS", "0") or 0)
 LANES = int(os.environ.get("PIPELINE_DEATHS_LANES", "0") or 2)
 """Runs at a time: one of them waits more than it works."""
 SURVIVED = Path(os.environ.get("PIPELINE_DEATHS_SURVIVED") or os.devnull)
-"""Where it stands which deaths a run has survived, so that a loop of hours that was stopped goes on."""
+"""Where it stands which deaths a run has survived, so that a long loop that was stopped goes on."""
 KILLED = -signal.SIGKILL
 DIFFERS = re.compile(
     r"[0-9a-f]{32,}|(?<=\.partial-)\w+|[\w-]+(?=\.(?:svg|npy|log)$)|(?<=/course/).+|(?<=/run-one/).+|(?<=/actions/).+"
