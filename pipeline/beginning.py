@@ -23,7 +23,7 @@ def new_record(request: Request, run_id: str | None = None) -> Record:
 
     `run_id` is that of a submission, which every build of it has; none: one is made.
     """
-    course = with_memory(load_course(request.course_file).course, request.memory_mb)
+    course = with_memory(load_course(request.course_file).course.of(request.student), request.memory_mb)
     sandbox = sandbox_of(request, course)
     isolation, unenforced = isolation_of(course, sandbox)
     return Record(

@@ -13,6 +13,7 @@ from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
+from pipeline.extensions import Extension, faults_of_extensions
 from pipeline.frozen import Frozen, Name
 from pipeline.kinds import TRAITS, Data, Job, openable
 from pipeline.kinds.contract import MEMORY
@@ -97,6 +98,7 @@ class Assignment(Frozen):
     deadline: AwareDatetime | None = None
     late: LateRule = Field(default_factory=LateRule)
     attempts: int | None = Field(default=None, ge=1)
+    extensions: tuple[Extension, ...] = Field(default=(), description="of the deadline and the attempts, by student")
     counts: Literal["best", "last"] = "best"
     base: str = Field(default=DEFAULT_BASE, description="the base that images build on")
     index: str | None = Field(default=None, description="package index, a campus mirror say; none: uv's default")
@@ -130,6 +132,8 @@ class Assignment(Frozen):
             raise ValueError(f"two checks of {self.name!r} have the same name")
         if self.passed_from > self.max_points:
             raise ValueError(f"passed_from is {self.passed_from:g}, and the checks give {self.max_points:g} points")
+        if faults := faults_of_extensions(self.extensions, self.deadline, self.attempts):
+            raise ValueError("; ".join(faults))
         unknown = self.opens - openable(self.job)
         if unknown:
             raise ValueError(f"opens names {', '.join(sorted(unknown))}, which the job does not have")
@@ -143,6 +147,14 @@ class Assignment(Frozen):
     @property
     def max_points(self) -> float:
         return sum(check.points for check in self.graded)
+
+    def of(self, student: str) -> Assignment:
+        """As it is for one student: the own extension taken in, and nobody's named."""
+        if not self.extensions:
+            return self
+        own = next((one for one in self.extensions if one.student == student), None)
+        values = own.model_dump(include={"deadline", "attempts"}, exclude_none=True) if own else {}
+        return self.model_copy(update={**values, "extensions": ()})
 
 
 class Servers(Frozen):
@@ -263,6 +275,14 @@ class Course(Frozen):
 
     def assignment(self, name: str) -> Assignment | None:
         return next((one for one in self.assignments if one.name == name), None)
+
+    def assignment_of(self, student: str, name: str) -> Assignment | None:
+        found = self.assignment(name)
+        return found.of(student) if found else None
+
+    def of(self, student: str) -> Course:
+        """As it is for one student, with the own deadlines and attempts."""
+        return self.model_copy(update={"assignments": tuple(one.of(student) for one in self.assignments)})
 
 
 def late_days(arrived: datetime, deadline: datetime | None) -> int:

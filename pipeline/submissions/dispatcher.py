@@ -142,7 +142,7 @@ class Dispatcher:
 
     def refusal(self, entry: Entry, course: Course, used: int) -> str:
         """Why a submission is not graded: asked when it starts, as those before it may have used the attempts up."""
-        assignment = course.assignment(entry.assignment)
+        assignment = course.assignment_of(entry.student, entry.assignment)
         if assignment is None:
             return f"the course has no assignment {entry.assignment}"
         if assignment.attempts is not None and used >= assignment.attempts and not entry.regrade_of:

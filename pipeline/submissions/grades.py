@@ -43,7 +43,7 @@ def grades(entries: Sequence[Entry], course: Course) -> list[GradeRow]:
         if one.state is State.GRADED and not one.regrade_of:
             groups.setdefault((one.student, one.assignment), []).append(one)
     for (student, name), submitted in sorted(groups.items()):
-        assignment = course.assignment(name)
+        assignment = course.assignment_of(student, name)
         graded = [regrades.get(one.id, one) for one in submitted]
         at = len(graded) - 1
         if assignment is None or assignment.counts == "best":

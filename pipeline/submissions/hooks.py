@@ -43,7 +43,7 @@ def pre_receive(course: CourseFolder, places: Places, push: Push, pusher: Pusher
 
     updates, spool = read_updates(push.told), places.spool
     repository = course.repository(push.student, push.assignment)
-    assignment = course.course().assignment(push.assignment)
+    assignment = course.course().assignment_of(push.student, push.assignment)
     known = known_of(course, spool, push.student, push.assignment)
     found = unreadable(push.told, UPDATES_BYTES) or refusals(updates, assignment, known, push.student, now())
     found += rewritten(repository, updates, push.variables)

@@ -82,7 +82,7 @@ def superseded(entries: Iterable[Entry], course: Course) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     pushes = [one for one in entries if one.priority is Priority.PUSH]
     for one in sorted(pushes, key=lambda one: (one.arrived, one.id), reverse=True):
-        assignment = course.assignment(one.assignment)
+        assignment = course.assignment_of(one.student, one.assignment)
         days = late_days(one.arrived, assignment.deadline) if assignment else 0
         key = (one.student, one.assignment, days)
         if key in newest and one.state is State.WAITING:

@@ -136,7 +136,8 @@ def entry_to_spool(course: CourseFolder, remote: Remote, push: Push, arrived: da
     How many attempts were used is left to the dispatcher, which counts when it starts.
     """
     settings = course.course()
-    reasons = refusals([push.update], settings.assignment(remote.assignment), [], remote.student, arrived)
+    assignment = settings.assignment_of(remote.student, remote.assignment)
+    reasons = refusals([push.update], assignment, [], remote.student, arrived)
     if push.forced and not push.update.creates:
         reasons.append(f"{BRANCH} was rewritten (force-push), and what was submitted stays; push a new commit")
     moved = Moved(push.before, push.after, arrived)

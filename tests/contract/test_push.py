@@ -115,6 +115,19 @@ def test_what_is_too_late_is_refused(course: CourseFolder, clone: Clone) -> None
     assert spooled(course) == []
 
 
+def test_an_extension_lets_one_student_in(course: CourseFolder, clone: Clone, tmp_path: Path) -> None:
+    add_student(course, "bob")
+    other = Clone(tmp_path / "other", course.repository("bob", "mnist-train"))
+    text = course.course_file.read_text().replace("2099-01-31", "2020-01-31")
+    extension = '[[assignments.extensions]]\nstudent = "ada"\ndeadline = 2099-02-07T12:00:00Z\n'
+    course.course_file.write_text(text + extension)
+    for one in (clone, other):
+        one.commit("x = 1\n")
+    assert "refused: it is too late" in other.push(check=False)
+    assert "arrived" in clone.push()
+    assert [one.student for one in spooled(course)] == ["ada"]
+
+
 def test_what_is_too_large_is_refused(course: CourseFolder, clone: Clone) -> None:
     (clone.folder / "data.bin").write_bytes(os.urandom(21 * 2**20))
     clone.git("add", "data.bin")

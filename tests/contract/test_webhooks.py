@@ -123,6 +123,10 @@ def test_a_rewritten_branch_and_a_late_push_are_refused_as_the_hooks_refuse_them
     assert found["4" * 40].state is State.WAITING, "the first push of a branch rewrites nothing"
     assert found["5" * 40].state is State.REFUSED
     assert "too late" in found["5" * 40].reason
+    with site.course.course_file.open("a") as file:
+        file.write('\n[[assignments.extensions]]\nstudent = "ada"\ndeadline = 2099-01-01T00:00:00Z\n')
+    site.send("github", github(after="6" * 40))
+    assert {one.new: one.state for one in site.spooled()}["6" * 40] is State.WAITING
 
 
 def test_a_push_counts_from_when_github_received_it(site: Site) -> None:

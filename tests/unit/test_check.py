@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from support.stages import new_run, submission, walk
 
+from pipeline.beginning import new_record
 from pipeline.errors import SubmissionError, UsageError
 from pipeline.practice import MNIST_TRAIN, practice_course
-from pipeline.run import Run
+from pipeline.run import Record, Request, Run
 from pipeline.settings import Assignment, Course, Isolation, LateRule
 
 DEADLINE = datetime(2027, 1, 1, tzinfo=UTC)
+EXAMPLE = Path(__file__).parents[2] / "submissions_example" / "course.toml"
 
 
 def checked(folder: Path, source: Path, *, course: Course | None = None, **request: object) -> Run:
@@ -97,6 +99,24 @@ def test_the_deadline_and_its_late_days(tmp_path: Path, late: LateRule, arrived:
     with pytest.raises(SubmissionError, match=r"arrived .* after 2027-01-0[13]") as caught:
         checked(tmp_path, source, course=course, arrived=arrived)
     assert DEADLINE.isoformat() in caught.value.hint
+
+
+def test_a_run_has_the_deadline_and_the_attempts_of_its_student(tmp_path: Path) -> None:
+    source, file = submission(tmp_path / "source"), tmp_path / "course.toml"
+    text = EXAMPLE.read_text().replace("2099-01-31", "2020-01-31").replace('"namespaces"', '"none"')
+    extension = '[[assignments.extensions]]\nstudent = "ada"\ndeadline = 2027-01-01T00:00:00Z\nattempts = 30\n'
+    file.write_text(f"{text}\n{extension}")
+
+    def record(student: str) -> Record:
+        values = {"student": student, "arrived": DEADLINE, "attempt": 21, "course_file": file}
+        return new_record(Request(source=str(source), **values))
+
+    run = Run.create(tmp_path / "ada", record("ada"))
+    walk(run, "fetch", "check")
+    assert run.record.checked is not None
+    late = Run.create(tmp_path / "bob", record("bob"))
+    with pytest.raises(SubmissionError, match="after 2020-02-02"):
+        walk(late, "fetch", "check")
 
 
 def test_practice_is_never_late_and_has_no_last_attempt(tmp_path: Path) -> None:

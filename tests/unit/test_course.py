@@ -89,6 +89,26 @@ def test_every_fault_is_named_at_once_with_its_line_and_a_hint(tmp_path: Path) -
             "share 60000 rows",
         ),
         (('name = "one"', 'name = "One\\n"'), "which does not have the form"),
+        (
+            ("passed_from = 5", 'passed_from = 5\nextensions = [{ student = "ada" }]'),
+            "names neither a deadline nor attempts",
+        ),
+        (
+            ("passed_from = 5", 'passed_from = 5\nextensions = [{ student = "ada", deadline = 2027-01-01T12:00:00Z }]'),
+            "ends before the deadline of all (there is none)",
+        ),
+        (
+            ("passed_from = 5", 'passed_from = 5\nattempts = 3\nextensions = [{ student = "ada", attempts = 2 }]'),
+            "has fewer attempts than all have (3)",
+        ),
+        (
+            (
+                "passed_from = 5",
+                "passed_from = 5\nattempts = 3\n"
+                'extensions = [{ student = "ada", attempts = 4 }, { student = "ada", attempts = 5 }]',
+            ),
+            "ada has two extensions",
+        ),
         (('name = "ml"', 'name = "ml"\npractice = true'), "`practice` cannot be set"),
         (('name = "ml"', 'name = "ml"\nwheels = "nowhere"'), "which is not there"),
     ],
@@ -173,6 +193,21 @@ def test_an_assignment_builds_on_a_base_that_is_there(tmp_path: Path) -> None:
     recipe = course.base("vision")
     assert recipe is not None and recipe.rootfs == tmp_path / "root.tar"
     assert course.base("default") is None
+
+
+def test_an_extension_is_one_students_and_names_no_other(tmp_path: Path) -> None:
+    extended = """deadline = 2027-01-01T12:00:00Z
+attempts = 3
+extensions = [{ student = "ada", deadline = 2027-01-08T12:00:00Z }, { student = "bob", attempts = 5 }]
+passed_from"""
+    course = load(tmp_path, SMALL.replace("passed_from", extended, 1)).course
+    found = {name: course.of(name).assignments[0] for name in ("ada", "bob", "eve")}
+    assert {name: (one.deadline and one.deadline.day, one.attempts) for name, one in found.items()} == {
+        "ada": (8, 3),
+        "bob": (1, 5),
+        "eve": (1, 3),
+    }
+    assert not any(one.extensions for one in found.values())
 
 
 def test_a_deadline_keeps_its_time_zone(tmp_path: Path) -> None:

@@ -154,6 +154,18 @@ def test_attempts_are_counted_and_the_last_ones_refused(house: House) -> None:
     assert [one.attempt for one in house.spool.over()[:2]] == [1, 2]
 
 
+def test_more_attempts_of_one_student(house: House) -> None:
+    text = house.course.course_file.read_text().replace("attempts = 20", "attempts = 1")
+    house.course.course_file.write_text(f'{text}\n[[assignments.extensions]]\nstudent = "ada"\nattempts = 2\n')
+    for number, student in enumerate(("ada", "bob", "ada", "bob", "ada")):
+        house.spool.add(entry(student, number, number))
+        house.steps(2)
+        house.builds.finish_all()
+        house.steps()
+    over = sorted(house.spool.over(), key=lambda one: one.arrived)
+    assert [one.state is State.GRADED for one in over] == [True, True, True, False, False]
+
+
 def test_what_staff_ended_stays_ended(house: House) -> None:
     one = entry()
     house.spool.add(one)

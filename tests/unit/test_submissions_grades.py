@@ -10,6 +10,7 @@ from support.reports import record
 from support.submissions import START, course_folder, entry
 
 from pipeline.errors import Outcome, UsageError
+from pipeline.extensions import Extension
 from pipeline.figures import Figures
 from pipeline.files import write_text
 from pipeline.practice import practice_course
@@ -51,6 +52,12 @@ def test_of_equal_ones_the_earlier_counts() -> None:
 def test_what_was_not_graded_counts_for_nothing() -> None:
     others = [graded("ada", 7, 0, 100.0, state=State.SUPERSEDED), graded("eve", 1, 0, 100.0, state=State.REFUSED)]
     assert [row.student for row in grades([*PUSHES, *others], course())] == ["ada", "bob"]
+
+
+def test_an_extension_counts_for_its_student_alone() -> None:
+    extension = Extension(student="ada", deadline=START + timedelta(days=1))
+    rows = grades(PUSHES, course(deadline=START - timedelta(minutes=30), extensions=(extension,)))
+    assert [(row.student, row.late_days) for row in rows] == [("ada", 0), ("bob", 1)]
 
 
 def test_the_table_as_text() -> None:

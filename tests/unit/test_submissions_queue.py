@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.submissions import START, entry
 
+from pipeline.extensions import Extension
 from pipeline.practice import practice_course
 from pipeline.settings import Course
 from pipeline.submissions.entry import Entry, Priority, State
@@ -75,6 +76,14 @@ def test_nothing_is_superseded_across_a_deadline_or_by_a_regrade() -> None:
     assert superseded([before, after], with_deadline(10)) == {}
     assert superseded([before, after], with_deadline(30)) == {before.id: after}
     assert superseded([before, entry("ada", 2, 20, priority=Priority.REGRADE)], COURSE) == {}
+
+
+def test_what_is_a_deadline_for_all_is_none_for_who_has_an_extension() -> None:
+    extension = Extension(student="ada", deadline=START + timedelta(minutes=60))
+    (assignment,) = with_deadline(10).assignments
+    course = COURSE.model_copy(update={"assignments": (assignment.model_copy(update={"extensions": (extension,)}),)})
+    old, newer = entry("ada", 1, 0), entry("ada", 2, 20)
+    assert superseded([old, newer, entry("bob", 1, 0), entry("bob", 2, 20)], course) == {old.id: newer}
 
 
 @given(st.lists(st.tuples(st.sampled_from(["ada", "bob", "eve"]), st.integers(0, 99)), unique=True, max_size=20))
