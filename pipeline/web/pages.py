@@ -131,7 +131,8 @@ def student(name: str) -> str:
         abort(404)
     active = spool().active()
     own = [one for one in [*active, *spool().over()] if one.student == name]
-    return render_template("web/student.html.j2", name=name, rows=views.rows(own, active))
+    standings = views.standings(course(), name, own)
+    return render_template("web/student.html.j2", name=name, standings=standings, rows=views.rows(own, active))
 
 
 @pages.get("/submissions/<text>")

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 
-from pipeline.errors import UsageError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.result import Result, StageResult
 from pipeline.run import Run, StageRecord
+from pipeline.settings import Assignment
+from pipeline.submissions.arrivals import attempts_used
 from pipeline.submissions.brought import brought_to
 from pipeline.submissions.entry import Entry, State, now
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.follow import ConsoleTail
+from pipeline.submissions.grades import grades
 from pipeline.submissions.queue import Place, places
 from pipeline.verdict import PUBLISHED
 
@@ -34,6 +37,48 @@ class Row:
     what: str
     points: str
     is_over: bool
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one student stands with one assignment."""
+
+    name: str
+    title: str
+    points: str
+    attempts: str
+    until: str
+    late: str
+
+
+def standings(course: CourseFolder, student: str, entries: list[Entry]) -> list[Standing]:
+    """By assignment, in the order of `course.toml`; none while that cannot be read. `entries` are the student's."""
+    try:
+        settings = course.course()
+    except PipelineError:
+        return []
+    counting = {one.assignment: one.graded for one in grades(entries, settings)}
+    return [
+        standing(one.of(student), counting.get(one.name), attempts_used(entries, student, one.name))
+        for one in settings.assignments
+    ]
+
+
+def standing(assignment: Assignment, counting: Entry | None, used: int) -> Standing:
+    rule, deadline = assignment.late, assignment.deadline
+    late_days = f"{rule.days} late day{'s' if rule.days > 1 else ''}, {rule.percent_a_day:g} % of the points for each"
+    return Standing(
+        name=assignment.name,
+        title=assignment.title,
+        points=points(counting) if counting else "",
+        attempts=str(used) if assignment.attempts is None else f"{used} of {assignment.attempts}",
+        until=f"{deadline:%Y-%m-%d %H:%M:%S %Z}" if deadline else "none",
+        late="" if deadline is None else late_days if rule.days else "closed",
+    )
+
+
+def points(entry: Entry) -> str:
+    return "" if entry.points is None else f"{entry.points:g} of {entry.most_points or 0:g}"
 
 
 def rows(entries: Iterable[Entry], active: list[Entry]) -> list[Row]:
@@ -58,7 +103,7 @@ def row(entry: Entry, place: Place | None) -> Row:
         arrived=entry.arrived.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         state=entry.outcome.value if entry.state is State.GRADED and entry.outcome else entry.state.value,
         what=what,
-        points="" if entry.points is None else f"{entry.points:g} of {entry.most_points or 0:g}",
+        points=points(entry),
         is_over=entry.state.is_over,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from flask.testing import FlaskClient
 from support.submissions import ScriptedBuilds, course_folder, entry
 from werkzeug.test import TestResponse
 
+from pipeline.errors import Outcome
 from pipeline.submissions.entry import Entry, State
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.spool import Spool
@@ -82,6 +84,28 @@ def test_a_student_sees_the_own_submissions_and_nobody_elses(site: Site) -> None
         assert [client.get(page).status_code for page in own_pages(site)] == [status] * 5, who
     assert site.browser("ada").get("/course").status_code == 404
     assert site.browser("staff").get("/course").status_code == 200
+
+
+def test_a_student_sees_what_counts_and_what_is_left(site: Site) -> None:
+    with site.course.course_file.open("a") as file:
+        file.write('\n[[assignments.extensions]]\nstudent = "ada"\ndeadline = 2099-02-07T12:00:00Z\nattempts = 30\n')
+    graded = {"state": State.GRADED, "most_points": 100.0, "ended": site.entry.arrived}
+    for number, (points, outcome) in enumerate([(95.0, Outcome.PASSED), (40.0, Outcome.FAILED)], start=7):
+        site.spool.add(entry("ada", number, minutes=number))
+        change = {**graded, "points": points, "outcome": outcome}
+        site.spool.change(entry("ada", number).id, lambda one, change=change: one.model_copy(update=change))
+    page = site.browser("ada").get("/students/ada").get_data(as_text=True)
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", page)[:5]
+    late = "2 late days, 10 % of the points for each"
+    assert cells == ["mnist-train", "95 of 100", "2 of 30", "2099-02-07 12:00:00 UTC", late]
+    assert "2099-01-31 23:59:59 +01:00" in site.browser("bob").get("/students/bob").get_data(as_text=True)
+
+
+def test_a_page_of_a_student_is_there_while_the_settings_cannot_be_read(site: Site) -> None:
+    site.course.course_file.write_text("name = ")
+    page = site.browser("ada").get("/students/ada")
+    assert page.status_code == 200
+    assert site.entry.short in page.get_data(as_text=True)
 
 
 def test_a_student_who_was_taken_out_sees_nothing(site: Site) -> None:
