@@ -12,7 +12,7 @@ import typer
 from pipeline.cli.output import output, styled, write, write_json
 from pipeline.errors import UsageError
 from pipeline.submissions.folder import CourseFolder
-from pipeline.submissions.members import authorized_keys, read_key, read_members
+from pipeline.submissions.members import authorized_keys, read_key, read_members, remove_member
 from pipeline.submissions.references import BRANCH
 from pipeline.submissions.reflogs import repositories
 from pipeline.submissions.remotes import read_remotes, webhook_secret
@@ -26,9 +26,15 @@ Folder = Annotated[Path, typer.Argument(help="the course's folder", metavar="DIR
 @app.command("create", short_help="make a course's folder")
 def create(
     folder: Folder,
-    template: Annotated[Path, typer.Option("--from", help="the course's settings", metavar="FILE", show_default=False)],
+    template: Annotated[
+        Path | None, typer.Option("--from", help="the settings of a new course", metavar="FILE", show_default=False)
+    ] = None,
 ) -> None:
-    """Make the folder of a course: its settings, repositories, spool and builds. Harmless a second time."""
+    """Make the folder of a course: its settings, repositories, spool and builds.
+
+    Of one that is there: repositories for new assignments, and the hooks anew, after an upgrade or a move. Tokens,
+    settings and what was submitted stay.
+    """
     course = create_course(folder, template)
     names = ", ".join(one.name for one in course.course().assignments)
     output().print(styled(f"{course.folder}: course {course.course().name} with {names}"))
@@ -65,6 +71,24 @@ def add(
         console.print(styled(f"repository  {repository}"))
     console.print(styled(f"token       {token}"))
     console.print(styled(f"what is pushed to {BRANCH} is graded"))
+
+
+@app.command("remove-student", short_help="let a student or team in no more")
+def remove(
+    folder: Folder,
+    name: Annotated[str, typer.Argument(help="of the student or team", metavar="NAME", show_default=False)],
+) -> None:
+    """Void a token and all ssh keys. Repositories, submissions and grades stay; `add-student` lets in again."""
+    remove_member(CourseFolder.open(folder), name)
+    output().print(styled(f"the token and the keys of {name} open nothing any more"))
+
+
+@app.command("staff-token", short_help="a new token for the staff's pages")
+def new_staff_token(folder: Folder) -> None:
+    """Print a new token for staff, which all of them share: the pages ask for it. The old one is void."""
+    from pipeline.web.access import renew_staff_token  # Flask, which `keys` must not load for each who calls by ssh
+
+    write(f"{renew_staff_token(CourseFolder.open(folder))}\n")
 
 
 def at_assignment(course: CourseFolder, text: str) -> tuple[str, str]:

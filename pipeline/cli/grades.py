@@ -50,7 +50,7 @@ def start(
     """Put what was graded into the queue again, after all pushes. Attempts and arrivals stay as they were."""
     course = CourseFolder.open(folder)
     if course.course().assignment(assignment) is None:
-        raise UsageError(f"the course has no assignment {assignment!r}", hint="`pipeline course list` names them")
+        raise UsageError(f"the course has no assignment {assignment!r}", hint="`course.toml` names them")
     added = regrade(Spool(course.spool), assignment, students or ())
     output().print(styled(f"{len(added)} submissions are graded again; then `pipeline regrade show {folder}`"))
 

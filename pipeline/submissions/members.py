@@ -60,6 +60,16 @@ def add_member(course: CourseFolder, name: str, keys: tuple[str, ...] = ()) -> s
     return token
 
 
+def remove_member(course: CourseFolder, name: str) -> None:
+    """Token and keys open nothing any more. Raises UsageError where there is no such member."""
+    members = read_members(course)
+    if name not in members:
+        raise UsageError(
+            f"the course has no student or team {one_line(name, 40)!r}", hint="`pipeline course list DIR` names them"
+        )
+    save(course, {other: one for other, one in members.items() if other != name})
+
+
 def save(course: CourseFolder, members: dict[str, Member]) -> None:
     course.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
     values = {name: one.model_dump(mode="json") for name, one in members.items()}

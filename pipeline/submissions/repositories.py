@@ -58,8 +58,10 @@ def make_repository(course: CourseFolder, student: str, assignment: str, *, most
 def set_up(repository: Path, course: CourseFolder, student: str, assignment: str, most_mb: float) -> None:
     settings = SETTINGS | {"receive.maxInputSize": str(int(most_mb * MB))}
     git = guarded(repository)
+    there = dict(line.partition("=")[::2] for line in git.config("--local", "--list").splitlines())
     for key, value in settings.items():
-        git.config(key, value)
+        if there.get(key.lower()) != value:  # each costs a process, and a course may have hundreds of repositories
+            git.config(key, value)
     hooks = repository / "hooks"
     hooks.mkdir(exist_ok=True)
     for name in HOOKS:

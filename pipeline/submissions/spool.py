@@ -72,7 +72,7 @@ class Spool:
         """Raises UsageError where there is none of that id."""
         entry = self.find(submission)
         if entry is None:
-            raise UsageError(f"there is no submission {submission}", hint="`pipeline queue` lists them")
+            raise UsageError(f"there is no submission {submission}", hint="`pipeline queue list DIR --all` names them")
         return entry
 
     def change(self, submission: str, change: Callable[[Entry], Entry | None]) -> Entry | None:

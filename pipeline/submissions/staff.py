@@ -9,7 +9,7 @@ from pipeline.errors import UsageError
 from pipeline.files import write_text
 from pipeline.submissions.entry import Entry, State, now
 from pipeline.submissions.folder import CourseFolder
-from pipeline.submissions.members import add_member
+from pipeline.submissions.members import add_member, read_members
 from pipeline.submissions.names import checked_name
 from pipeline.submissions.remotes import add_remote, read_remotes
 from pipeline.submissions.repositories import make_repository
@@ -17,20 +17,28 @@ from pipeline.submissions.spool import Spool
 from pipeline.text import one_line
 
 
-def create_course(folder: Path, template: Path) -> CourseFolder:
-    """A course's folder with the settings of `template`; one that is there keeps its settings."""
+def create_course(folder: Path, template: Path | None) -> CourseFolder:
+    """A course's folder with the settings of `template`; one that is there keeps its settings, and needs none.
+
+    There every student gets repositories for new assignments, and hooks that name the folder and the program of today.
+    """
     course = CourseFolder(folder)
     for part in (course.folder, course.repositories, course.spool, course.builds, course.secrets):
         part.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not course.course_file.exists():
+        hint = "name a course.toml with --from"
+        if template is None:
+            raise UsageError(f"{folder} has no course.toml yet", hint=hint)
         try:
             text = template.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{template} cannot be read: {error}", hint="name a course.toml with --from") from None
+            raise UsageError(f"{template} cannot be read: {error}", hint=hint) from None
         write_text(course.course_file, text)
     settings = course.course()
     if not course.named():
         write_text(course.name_file, f"{settings.name}\n")
+    for name in read_members(course):
+        make_repositories(course, name)
     return course
 
 
@@ -48,9 +56,14 @@ def add_student(
             raise UsageError(f"the course has no assignment {one_line(assignment, 40)!r}", hint=f"it has {known}")
         add_remote(course, checked_name(name), assignment, url)
     token = add_member(course, name, keys)
+    return token, make_repositories(course, name)
+
+
+def make_repositories(course: CourseFolder, name: str) -> list[Path]:
+    """Those of a student: one for each assignment that lies with no forge."""
     elsewhere = {one.assignment for one in read_remotes(course) if one.student == name}
-    here = [one for one in assignments if one.name not in elsewhere]
-    return token, [make_repository(course, name, one.name, most_mb=one.limits.source_mb) for one in here]
+    here = [one for one in course.course().assignments if one.name not in elsewhere]
+    return [make_repository(course, name, one.name, most_mb=one.limits.source_mb) for one in here]
 
 
 def found(spool: Spool, text: str) -> Entry:
@@ -58,8 +71,8 @@ def found(spool: Spool, text: str) -> Entry:
     matching = [one for one in [*spool.active(), *spool.over()] if one.id.startswith(text)]
     if len(text) < 4 or len(matching) != 1:
         raise UsageError(
-            f"{text!r} names {len(matching) if len(text) >= 4 else 'too many'} submissions",
-            hint="`pipeline queue` lists them; give more of the id",
+            f"{text!r} is too short for an id" if len(text) < 4 else f"the ids of {len(matching)} begin with {text!r}",
+            hint="`pipeline queue list DIR --all` names them; give 4 characters or more",
         )
     return matching[0]
 
