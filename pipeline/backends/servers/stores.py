@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Literal, Protocol
 
 from pipeline.backends.servers import StoreAccess
@@ -14,8 +15,10 @@ from pipeline.backends.store.s3 import connect
 from pipeline.embedded import client
 from pipeline.embedded.contract import StoreKey
 from pipeline.embedded.settings import OutsideStore
+from pipeline.embedded.state import State
 from pipeline.errors import Outcome
 from pipeline.run import Run
+from pipeline.source import remove_folder
 
 COURSE_BUCKET = "course"
 UNFINISHED = {Outcome.ABORTED, Outcome.INFRASTRUCTURE}
@@ -59,11 +62,12 @@ class Stores(Protocol):
 
 
 class EmbeddedStores:
-    """Two store processes of the run's own, with a key pair each; they and their folders go with the run."""
+    """Two store processes of the run's own, with a key pair each; their folder goes when no resume needs it."""
 
     outside = None
 
     def __init__(self, run: Run, embedded: Callable[[], client.Embedded]) -> None:
+        self.run = run
         self.embedded = embedded
         self.run_bucket_name = f"run-{run.record.run}"
 
@@ -90,11 +94,17 @@ class EmbeddedStores:
         keys = self.embedded().run_store()
         return (StoreKey(access_key=keys.access_key, secret_key=keys.secret_key),)
 
+    @property
+    def folder(self) -> Path:
+        return State(self.run.servers_folder).store
+
     def left(self) -> bool:
-        return False
+        return is_over(self.run) and self.folder.exists()
 
     def clear(self) -> None:
-        """Nothing: the folders lie in the run's own."""
+        """A course keeps the folder of every run: shards and checkpoints, by far the most of it, do not stay."""
+        if self.left():
+            remove_folder(self.folder)
 
 
 class ExternalStores:
