@@ -32,11 +32,15 @@ def grades(
         return
     for row in rows:
         points = "-" if row.graded.points is None else f"{row.graded.points:g} of {row.graded.most_points or 0:g}"
-        late = f", {row.late_days} days late" if row.late_days else ""
-        attempts = f"{row.attempts} attempts"
+        late = f", {counted_in(row.late_days, 'day')} late" if row.late_days else ""
+        attempts = counted_in(row.attempts, "attempt")
         output().print(styled(f"{row.student:<24} {row.assignment:<24} {points:<12} {attempts}{late}"))
     if not rows:
         output().print(styled("nothing was graded yet"))
+
+
+def counted_in(number: int, unit: str) -> str:
+    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 @app.command("start", short_help="grade an assignment again")

@@ -90,7 +90,9 @@ def refuse_taken(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise UsageError(f"{host}:{port} cannot be served: {error.strerror}", hint="name another --pages-port") from None
+            raise UsageError(
+                f"{host}:{port} cannot be served: {error.strerror}", hint="name another --pages-port"
+            ) from None
 
 
 def await_answer(process: subprocess.Popen[bytes], host: str, port: int, log_file: Path) -> None:
