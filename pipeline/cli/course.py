@@ -17,7 +17,7 @@ from pipeline.submissions.references import BRANCH
 from pipeline.submissions.reflogs import repositories
 from pipeline.submissions.remotes import read_remotes, webhook_secret
 from pipeline.submissions.spool import Spool
-from pipeline.submissions.staff import add_student, create_course
+from pipeline.submissions.staff import add_student, create_course, strangers
 
 app = typer.Typer(no_args_is_help=True, help="The folder of a course on its server, and who may push to it.")
 Folder = Annotated[Path, typer.Argument(help="the course's folder", metavar="DIR", show_default=False)]
@@ -38,6 +38,8 @@ def create(
     course = create_course(folder, template)
     names = ", ".join(one.name for one in course.course().assignments)
     output().print(styled(f"{course.folder}: course {course.course().name} with {names}"))
+    for note in strangers(course):
+        output().print(styled(f"note: {note}"))
     output().print(styled(f"next: pipeline course add-student {folder} NAME"))
 
 

@@ -42,6 +42,17 @@ def create_course(folder: Path, template: Path | None) -> CourseFolder:
     return course
 
 
+def strangers(course: CourseFolder) -> list[str]:
+    """Extensions of nobody: a slip of the pen that would show when the student pushes too late."""
+    known = read_members(course)
+    return [
+        f"{assignment.name} has an extension of {one.student}, and no student or team has that name"
+        for assignment in course.course().assignments
+        for one in assignment.extensions
+        if one.student not in known
+    ]
+
+
 def add_student(
     course: CourseFolder, name: str, keys: tuple[str, ...] = (), urls: Mapping[str, str] | None = None
 ) -> tuple[str, list[Path]]:

@@ -44,6 +44,14 @@ def test_an_assignment_that_comes_later_changes_nobodys_token(course: CourseFold
     assert member is not None and member.name == "bob"
 
 
+def test_an_extension_of_nobody_is_named(course: CourseFolder) -> None:
+    with course.course_file.open("a") as file:
+        file.writelines(f'[[assignments.extensions]]\nstudent = "{name}"\nattempts = 30\n' for name in ("ada", "adda"))
+    said = typed("create", course.folder)
+    assert "extension of adda, and no student" in said
+    assert "extension of ada," not in said
+
+
 def test_a_course_that_was_moved_takes_pushes(course: CourseFolder, tmp_path: Path) -> None:
     moved = CourseFolder(course.folder.rename(tmp_path / "elsewhere"))
     clone = clone_of_ada(moved, tmp_path)
