@@ -10,8 +10,9 @@ import typer
 from pipeline.cli.output import output, styled, write
 from pipeline.errors import UsageError
 from pipeline.submissions.folder import CourseFolder
-from pipeline.submissions.grades import as_csv
+from pipeline.submissions.grades import GradeRow, UngradedRow, as_csv, with_everyone
 from pipeline.submissions.grades import grades as counted
+from pipeline.submissions.members import read_members
 from pipeline.submissions.regrades import apply as let_count
 from pipeline.submissions.regrades import differences, regrade
 from pipeline.submissions.regrades import discard as let_go
@@ -22,21 +23,30 @@ Folder = Annotated[Path, typer.Argument(help="the course's folder", metavar="DIR
 
 
 def grades(
-    folder: Folder, csv: Annotated[bool, typer.Option("--csv", help="print CSV for a spreadsheet")] = False
+    folder: Folder,
+    csv: Annotated[bool, typer.Option("--csv", help="print CSV for a spreadsheet")] = False,
+    everyone: Annotated[bool, typer.Option("--everyone", help="also who has nothing graded yet")] = False,
 ) -> None:
     """Print what counts for each student and assignment: the best or the last submission, as the assignment says."""
     course = CourseFolder.open(folder)
-    rows = counted(Spool(course.spool).over(), course.course())
+    settings = course.course()
+    graded = counted(Spool(course.spool).over(), settings)
+    rows = with_everyone(graded, read_members(course) if everyone else (), settings)
     if csv:
         write(as_csv(rows))
         return
     for row in rows:
-        points = "-" if row.graded.points is None else f"{row.graded.points:g} of {row.graded.most_points or 0:g}"
-        late = f", {counted_in(row.late_days, 'day')} late" if row.late_days else ""
-        attempts = counted_in(row.attempts, "attempt")
-        output().print(styled(f"{row.student:<24} {row.assignment:<24} {points:<12} {attempts}{late}"))
+        output().print(styled(f"{row.student:<24} {row.assignment:<24} {in_words(row)}"))
     if not rows:
         output().print(styled("nothing was graded yet"))
+
+
+def in_words(row: GradeRow | UngradedRow) -> str:
+    if isinstance(row, UngradedRow):
+        return f"{'-':<12} nothing graded"
+    points = "-" if row.graded.points is None else f"{row.graded.points:g} of {row.graded.most_points or 0:g}"
+    late = f", {counted_in(row.late_days, 'day')} late" if row.late_days else ""
+    return f"{points:<12} {counted_in(row.attempts, 'attempt')}{late}"
 
 
 def counted_in(number: int, unit: str) -> str:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pipeline.errors import PipelineError
 from pipeline.lock import held
 from pipeline.submissions.entry import Entry, State
 from pipeline.submissions.folder import CourseFolder
@@ -82,7 +83,7 @@ def follow(
         if entry.state in {State.STARTED, State.GRADED}:
             yield from tail.lines(last=entry.state is State.GRADED)
         if entry.state.is_over or entry.state is State.PARKED:
-            yield from ending(entry)
+            yield from ending(course, entry)
             return
         line, news = waiting_line(course, places, entry)
         if line and news != known:
@@ -115,7 +116,7 @@ def waiting_line(course: CourseFolder, places: Places, entry: Entry) -> tuple[st
     return line, f"{place.number} {NUMBER.sub('', place.reason)}"  # others who come behind, or run, are no news
 
 
-def ending(entry: Entry) -> list[str]:
+def ending(course: CourseFolder, entry: Entry) -> list[str]:
     """How it ended, in one or two lines."""
     if entry.state is State.SUPERSEDED:
         return [f"superseded by your newer push {entry.superseded_by[:10]}; it cost no attempt"]
@@ -125,7 +126,16 @@ def ending(entry: Entry) -> list[str]:
         return [f"not graded yet, and not your fault: {entry.reason}; the staff see it, nothing is to be done by you"]
     points = "" if entry.points is None else f", {entry.points:g} of {entry.most_points or 0:g} points"
     outcome = entry.outcome.value if entry.outcome else "ended"
-    return [f"{outcome}{points} (attempt {entry.attempt})", f"report: {entry.build_url}"]
+    return [f"{outcome}{points} (attempt {entry.attempt}{of_how_many(course, entry)})", f"report: {entry.build_url}"]
+
+
+def of_how_many(course: CourseFolder, entry: Entry) -> str:
+    """What follows the number of an attempt where the student has so many and no more."""
+    try:
+        assignment = course.course().assignment_of(entry.student, entry.assignment)
+    except PipelineError:
+        return ""
+    return f" of {assignment.attempts}" if assignment and assignment.attempts else ""
 
 
 def address(course: CourseFolder, entry: Entry) -> str:

@@ -34,6 +34,18 @@ class GradeRow:
         )
 
 
+@dataclass(frozen=True)
+class UngradedRow:
+    """Nothing of one student was graded for one assignment."""
+
+    student: str
+    assignment: str
+    most_points: float
+
+    def values(self) -> tuple[str, ...]:
+        return (self.student, self.assignment, "", f"{self.most_points:g}", "", "0", "", "", "", "")
+
+
 def grades(entries: Sequence[Entry], course: Course) -> list[GradeRow]:
     """The best or the last submission of each student, as the assignment says; of equal ones the earlier."""
     regrades = applied(entries)
@@ -54,6 +66,18 @@ def grades(entries: Sequence[Entry], course: Course) -> list[GradeRow]:
     return rows
 
 
+def with_everyone(rows: Sequence[GradeRow], students: Iterable[str], course: Course) -> list[GradeRow | UngradedRow]:
+    """These rows, and one for each assignment of which a student has none; by student, then assignment."""
+    found = {(one.student, one.assignment) for one in rows}
+    missing = [
+        UngradedRow(student, one.name, one.max_points)
+        for student in students
+        for one in course.assignments
+        if (student, one.name) not in found
+    ]
+    return sorted([*rows, *missing], key=lambda one: (one.student, one.assignment))
+
+
 def applied(entries: Iterable[Entry]) -> dict[str, Entry]:
     """The regrade that counts for each submission: the one that was applied last."""
     found: dict[str, Entry] = {}
@@ -62,7 +86,7 @@ def applied(entries: Iterable[Entry]) -> dict[str, Entry]:
     return found
 
 
-def as_csv(rows: Iterable[GradeRow]) -> str:
+def as_csv(rows: Iterable[GradeRow | UngradedRow]) -> str:
     """A text that spreadsheets read; none of its cells is a formula, as names are full matches of small letters."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -62,7 +62,7 @@ def test_the_pusher_follows_to_the_grade(course: CourseFolder, clone: Clone) -> 
         "fetch done",
         "red text",
         "without an end",
-        "passed, 95 of 100 points (attempt 1)",
+        "passed, 95 of 100 points (attempt 1 of 20)",
         "report: report.html",
     ]
 

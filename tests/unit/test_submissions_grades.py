@@ -18,7 +18,7 @@ from pipeline.reporting.assembly import assemble
 from pipeline.settings import Course
 from pipeline.submissions.entry import Entry, State
 from pipeline.submissions.folder import CourseFolder
-from pipeline.submissions.grades import as_csv, grades
+from pipeline.submissions.grades import as_csv, grades, with_everyone
 from pipeline.submissions.queue import in_order
 from pipeline.submissions.regrades import apply, differences, discard, regrade
 from pipeline.submissions.spool import Spool
@@ -52,6 +52,14 @@ def test_of_equal_ones_the_earlier_counts() -> None:
 def test_what_was_not_graded_counts_for_nothing() -> None:
     others = [graded("ada", 7, 0, 100.0, state=State.SUPERSEDED), graded("eve", 1, 0, 100.0, state=State.REFUSED)]
     assert [row.student for row in grades([*PUSHES, *others], course())] == ["ada", "bob"]
+
+
+def test_who_has_nothing_graded_has_a_row_of_their_own_where_everyone_is_asked_for() -> None:
+    only = course()
+    rows = with_everyone(grades(PUSHES, only), ["eve", "ada", "bob"], only)
+    assert [row.student for row in rows] == ["ada", "bob", "eve"]
+    name = only.assignments[0].name
+    assert as_csv(rows).splitlines()[-1] == f"eve,{name},,{only.assignments[0].max_points:g},,0,,,,"
 
 
 def test_an_extension_counts_for_its_student_alone() -> None:
