@@ -60,7 +60,7 @@ def test_a_student_pushes_to_the_grade_and_fetches(
     with dispatching(course, AtOnce()):
         said = clone.push(server.address(PATH), "main", GIT_SSH_COMMAND=ssh)
     assert "remote: submission" in said
-    assert "remote: passed, 100 of 100 points (attempt 1)" in said
+    assert "remote: passed, 100 of 100 points (attempt 1 of 20)" in said
     clone.git("clone", "-q", server.address(PATH), str(tmp_path / "again"), GIT_SSH_COMMAND=ssh)
     again = subprocess.run(["git", "-C", str(tmp_path / "again"), "rev-parse", "HEAD"], capture_output=True, text=True)
     assert again.stdout.strip() == commit
