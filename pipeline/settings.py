@@ -242,6 +242,7 @@ class Course(Frozen):
     practice: bool = False
     wheels: Path | None = Field(default=None, description="a folder of wheels asked before the index")
     cache: Path | None = Field(default=None, description="environments, bases, locks and data sets are kept here")
+    alert: tuple[str, ...] = Field(default=(), description="a command that is told, by its input, what was parked")
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:

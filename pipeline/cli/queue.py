@@ -12,6 +12,7 @@ import typer
 from pipeline.backends.choose import choose_builds
 from pipeline.cli.output import output, styled, write_json
 from pipeline.signals import stop_asked
+from pipeline.submissions.alerts import alerting
 from pipeline.submissions.dispatcher import Dispatcher, Settings
 from pipeline.submissions.dispatching import dispatch as work
 from pipeline.submissions.dispatching import only_dispatcher
@@ -90,10 +91,14 @@ def dispatch(
     course = CourseFolder.open(folder)
     console = output()
     stopping: threading.Event
-    with stop_asked() as stopping, only_dispatcher(course), answering_hooks(course):
+
+    def complain(said: str) -> None:
+        console.print(styled(f"not done, to be tried again: {said}"))
+
+    with stop_asked() as stopping, only_dispatcher(course), answering_hooks(course), alerting(course, complain):
         number = slots or max(1, (os.cpu_count() or 1) // 2)
         dispatcher = Dispatcher(course, Spool(course.spool), choose_builds(course), Settings(number))
         console.print(
             styled(f"course {course.course().name}, builds at a time: {number}. Ctrl-C ends it; builds go on.")
         )
-        work(dispatcher, stopping, lambda said: console.print(styled(f"not done, to be tried again: {said}")))
+        work(dispatcher, stopping, complain)

@@ -16,6 +16,7 @@ from pipeline.backends.choose import choose_builds
 from pipeline.cli.output import output, styled
 from pipeline.embedded.processes import bound_to_parent, own_environment, own_module
 from pipeline.errors import InfrastructureError, UsageError
+from pipeline.submissions.alerts import alerting
 from pipeline.submissions.dispatcher import Dispatcher, Settings
 from pipeline.submissions.dispatching import dispatch, only_dispatcher
 from pipeline.submissions.folder import CourseFolder
@@ -34,10 +35,19 @@ def serve_course(folder: Path, host: str, port: int, url: str | None, slots: int
     address = url or f"http://{host}:{port}"
     number = slots or max(1, (os.cpu_count() or 1) // 2)
     course.closing_file.unlink(missing_ok=True)
-    with only_dispatcher(course), answering_hooks(course), pages(course, host, port, address):
+
+    def complain(said: str) -> None:
+        console.print(styled(f"to be tried again: {said}"))
+
+    with (
+        only_dispatcher(course),
+        answering_hooks(course),
+        pages(course, host, port, address),
+        alerting(course, complain),
+    ):
         dispatcher = Dispatcher(course, Spool(course.spool), choose_builds(course, address), Settings(number))
         announce(console, course, address, number)
-        dispatch(dispatcher, stop, lambda said: console.print(styled(f"to be tried again: {said}")))
+        dispatch(dispatcher, stop, complain)
         running = sum(one.state == "started" for one in Spool(course.spool).active())
         if running:
             console.print(styled(f"stopping {running} builds; they go on at the next start"))

@@ -26,6 +26,7 @@ class CourseFolder:
         self.webhook_file = self.secrets / "webhook"
         self.remotes_file = self.folder / "remotes.json"
         self.closing_file = self.spool / "closing"
+        self.alerted_file = self.spool / "alerted.json"
         self.name_file = self.spool / "course"
         self.dispatcher_lock = self.spool / "dispatcher.lock"
         self.hook_socket = self.spool / "hooks.sock"
