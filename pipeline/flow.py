@@ -138,10 +138,15 @@ def to_the_end(run: Run, backends: Backends, listener: Listener) -> Outcome:
 
 
 def reopen(run: Run) -> None:
-    """Forgets the outcome and every stage from the first that did not end well; actions are registered anew."""
-    unfinished = [number for number, one in enumerate(run.record.stages) if one.status is not Status.DONE]
-    again = STAGE_NAMES[min([*unfinished, STAGE_NAMES.index("report")]) :]
-    kept = tuple(StageRecord(name=one.name) if one.name in {*again, "register"} else one for one in run.record.stages)
+    """Forgets the outcome and every stage from the first that did not end well; harmless twice.
+
+    Actions, which went with the build that has ended, are registered anew where a stage needs them.
+    """
+    unfinished = [one.name for one in run.record.stages if one.status is not Status.DONE and one.name != "register"]
+    again = set(STAGE_NAMES[STAGE_NAMES.index(unfinished[0] if unfinished else "report") :])
+    if again != {"report"}:
+        again.add("register")
+    kept = tuple(StageRecord(name=one.name) if one.name in again else one for one in run.record.stages)
     run.update(stages=kept, outcome=None, reason="", hint="", faults=(), points=None)
 
 

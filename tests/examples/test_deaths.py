@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -66,7 +65,7 @@ class Deadly:
                 return None
             return process.returncode
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.wait(WAIT_S)
 
 

@@ -153,6 +153,21 @@ def test_resume_after_a_kill_goes_on_with_the_stage_that_ran(run: Run, walked: d
     assert walked["order"] == list(STAGE_NAMES[3:])
 
 
+def test_a_run_that_lacks_only_its_report_gets_that_alone_also_from_another_build(
+    run: Run, walked: dict[str, Any]
+) -> None:
+    """What was collected is not computed again: by then the run's store has gone."""
+    walked["special"]["report"] = failing(SystemExit())
+    with pytest.raises(SystemExit):
+        walk(run)
+    walked["order"].clear()
+    del walked["special"]["report"]
+
+    flow.again(run, lambda: run.record)
+    assert flow.resume(Run.open(run.folder), Backends(), Silent()) is Outcome.PASSED  # type: ignore[arg-type]
+    assert walked["order"] == ["report"]
+
+
 @pytest.mark.parametrize("error", [SubmissionError("yours"), LimitError("too much")])
 def test_a_students_failure_is_final(run: Run, walked: dict[str, Any], error: Exception) -> None:
     walked["special"]["execute"] = failing(error)

@@ -17,7 +17,7 @@ from pipeline.embedded.contract import StoreKey
 from pipeline.embedded.settings import OutsideStore
 from pipeline.embedded.state import State
 from pipeline.errors import Outcome
-from pipeline.run import Run
+from pipeline.run import Run, Status
 from pipeline.source import remove_folder
 
 COURSE_BUCKET = "course"
@@ -192,4 +192,6 @@ class ExternalStores:
 def is_over(run: Run) -> bool:
     """Whether no resume needs what was computed."""
     outcome = run.record.outcome
-    return run.record.collected if outcome is None else outcome not in UNFINISHED
+    if outcome is None:
+        return run.record.stage("collect").status is Status.DONE
+    return outcome not in UNFINISHED
