@@ -205,6 +205,46 @@ def test_a_dispatcher_waits_for_jenkins_at_no_cost_and_ends_what_it_built(ready:
     assert (ready.course.run(ID) / "result.json").read_bytes() == ready.programs[0].artifacts["report/result.json"]
 
 
+@pytest.mark.parametrize("when", ["queued", "left the queue", "running"])
+def test_what_a_stopped_server_has_stopped_is_built_anew_by_the_next_one(ready: Bench, when: str) -> None:
+    """A build that we have stopped ourselves is no affair of the staff, and uses up no try."""
+    ready.server.executors = 0 if when == "queued" else 1
+    spool, clock = Spool(ready.course.spool), Clock()
+    spool.add(ENTRY)
+    dispatcher = Dispatcher(ready.course, spool, ready.builds(), Settings(slots=4), clock)
+    dispatcher.step()
+    if when == "running":
+        dispatcher.step()
+    if when == "left the queue":
+        ready.server.advance()
+    dispatcher.pause()
+    assert [one.ended for one in ready.programs] == ([] if when == "queued" else ["ABORTED"])
+    assert all(one.cancelled for one in ready.server.queue.values() if one.left is None)
+    ready.server.executors = 1
+    dispatcher = Dispatcher(ready.course, spool, ready.builds(), Settings(slots=4), clock)
+    for _ in range(3):
+        dispatcher.step()
+        clock.forward(minutes=10)
+    ready.programs[-1].ended = "SUCCESS"
+    ready.programs[-1].artifacts["report/result.json"] = result(Outcome.PASSED, 95)
+    dispatcher.step()
+    graded = spool.get(ID)
+    assert (graded.state, graded.outcome, graded.tries) == (State.GRADED, Outcome.PASSED, 1)
+
+
+def test_a_build_that_could_not_be_stopped_is_followed_on(ready: Bench) -> None:
+    builds = ready.builds()
+    builds.start(ENTRY)
+    builds.look(ENTRY)
+    ready.server.loading = True
+    with pytest.raises(AwayError):
+        builds.cancel(ENTRY)
+    ready.server.loading = False
+    ready.builds().start(ENTRY)
+    assert ready.builds().look(ENTRY).state == "running"
+    assert len(ready.programs) == 1
+
+
 def test_jenkins_is_not_asked_more_than_once_a_second(ready: Bench) -> None:
     builds = ready.builds()
     builds.start(ENTRY)

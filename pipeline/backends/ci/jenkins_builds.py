@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import requests
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.backends.ci import Look
-from pipeline.backends.ci.jenkins import Connection, MissingError, UnwantedError, job_path, queue_number
+from pipeline.backends.ci.jenkins import AwayError, Connection, MissingError, UnwantedError, job_path, queue_number
 from pipeline.backends.ci.jenkins_artifacts import FOLDER, RESULT, Report, bring
 from pipeline.backends.ci.jenkins_jobs import job_name
 from pipeline.build_server import BuildServer
@@ -152,14 +153,26 @@ class JenkinsBuilds:
         return Look("ended", reason, result.outcome, result.points, result.max_points, f"{url}Report/")
 
     def cancel(self, entry: Entry) -> None:
-        known = self.known(entry)
-        try:
-            if known.number is not None:
-                self.connection.post(f"{self.path(entry, known)}/stop")
-            elif known.queue is not None and not self.queue_item(entry, known.queue).get("cancelled"):
-                self.connection.post("queue/cancelItem", {"id": str(known.queue)})
-        except MissingError:
-            pass
+        """Forgets the build and stops it: what was stopped so is no end, and another start makes another build.
+
+        In this order: after a kill in between the next build waits in Jenkins for this one, as a job has one at a time.
+        """
+        with suppress(MissingError):
+            if self.known(entry).number is None:
+                self.leave_queue(entry, self.known(entry))
+            known = self.known(entry)
+            self.ended(entry, known)
+            try:
+                self.stop(entry, known)
+            except AwayError:
+                self.keep(entry, known)
+                raise
+
+    def stop(self, entry: Entry, known: Known) -> None:
+        if known.number is not None:
+            self.connection.post(f"{self.path(entry, known)}/stop")
+        elif known.queue is not None:
+            self.connection.post("queue/cancelItem", {"id": str(known.queue)})
 
     def find(self, entry: Entry, seen: int) -> Known | None:
         """A build of this submission that is newer than the last one seen, or a queue item: newest first."""
