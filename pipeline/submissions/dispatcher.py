@@ -162,6 +162,8 @@ class Dispatcher:
     def make_start(self, entry: Entry) -> None:
         try:
             self.builds.start(entry)
+            if self.spool.get(entry.id).state.is_over:  # staff ended it meanwhile, and found no build to stop yet
+                self.builds.cancel(entry)
         except ThrottledError as error:
             self.wait(entry, error.message, error.wait_s, entry.tries - 1)
         except PipelineError as error:

@@ -93,11 +93,16 @@ class Spool:
             return changed
 
     def reopen(self, submission: str, change: Callable[[Entry], Entry]) -> Entry:
-        """Brings an entry back that is over or parked, such as a refused one that staff let in after all."""
+        """Brings an entry back that is over or parked, such as a refused one that staff let in after all.
+
+        It is moved first: a kill before it is changed leaves one that is over among the active ones.
+        """
         with self.locked():
             changed = change(self.get(submission))
+            name = f"{submission}.json"
+            if (self.over_folder / name).exists():
+                (self.over_folder / name).replace(self.active_folder / name)
             self.write(self.active_folder, changed)
-            (self.over_folder / f"{submission}.json").unlink(missing_ok=True)
             return changed
 
     def amend(self, submission: str, change: Callable[[Entry], Entry]) -> Entry:

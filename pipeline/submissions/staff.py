@@ -90,24 +90,31 @@ def found(spool: Spool, text: str) -> Entry:
 
 def retry(spool: Spool, text: str) -> Entry:
     """Lets a parked or refused submission be tried again, with its time of arrival as it was."""
-    entry = found(spool, text)
-    if entry.state not in {State.PARKED, State.REFUSED}:
-        raise UsageError(
-            f"submission {entry.short} is {entry.state}", hint="parked and refused ones can be tried again"
-        )
 
     def again(one: Entry) -> Entry:
+        if one.state not in {State.PARKED, State.REFUSED}:
+            raise UsageError(
+                f"submission {one.short} is {one.state}", hint="parked and refused ones can be tried again"
+            )
         values = {"state": State.WAITING, "reason": "", "tries": 0, "not_before": None, "ended": None, "outcome": None}
         return one.model_copy(update=values)
 
-    return spool.reopen(entry.id, again)
+    return spool.reopen(found(spool, text).id, again)
 
 
 def drop(spool: Spool, text: str, why: str) -> Entry:
-    """Ends a submission ungraded, at no cost of an attempt; a build of it is left to be stopped by the caller."""
+    """Ends a submission ungraded, at no cost of an attempt; the entry before: a started one has a build to stop."""
     entry = found(spool, text)
     values = {"state": State.REFUSED, "reason": why, "ended": now()}
-    dropped = spool.change(entry.id, lambda one: one.model_copy(update=values))
-    if dropped is None:
-        raise UsageError(f"submission {entry.short} is over already: {entry.state}")
-    return entry
+    before: list[Entry] = []
+
+    def end(one: Entry) -> Entry:
+        before.append(one)
+        return one.model_copy(update=values)
+
+    if spool.change(entry.id, end) is None:
+        raise UsageError(
+            f"submission {entry.short} is over already: {entry.state}",
+            hint="what was graded stays; `pipeline regrade` grades it again",
+        )
+    return before[-1]

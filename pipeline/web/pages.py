@@ -222,8 +222,7 @@ def cancel(text: str) -> Any:
     check_csrf()
 
     def end(entry: Entry) -> None:
-        drop(spool(), entry.id, "the staff have ended it")
-        if entry.state is State.STARTED:
+        if drop(spool(), entry.id, "the staff have ended it").state is State.STARTED:
             current_app.config["BUILDS"].cancel(entry)
 
     return changed(text, end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.submissions import Clock, ScriptedBuilds, course_folder, entry
 
-from pipeline.errors import InfrastructureError, Outcome, ThrottledError
+from pipeline.errors import InfrastructureError, Outcome, ThrottledError, UsageError
 from pipeline.submissions.dispatcher import Dispatcher, Settings
-from pipeline.submissions.entry import State
+from pipeline.submissions.entry import Entry, State
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import drop, retry
@@ -174,6 +175,52 @@ def test_what_staff_ended_stays_ended(house: House) -> None:
     house.builds.finish(one.id)
     house.steps()
     assert (house.state(one.id), house.spool.get(one.id).reason) == (State.REFUSED, "a duplicate")
+
+
+def test_what_staff_end_while_it_is_being_started_does_not_run_on(house: House) -> None:
+    """Whoever ends it has found no build that could be stopped yet."""
+    one, start = entry(), house.builds.start
+    house.spool.add(one)
+
+    def ended_meanwhile(entry: Entry) -> None:
+        drop(house.spool, entry.id, "a duplicate")
+        start(entry)
+
+    house.builds.start = ended_meanwhile  # type: ignore[method-assign]
+    house.steps()
+    assert house.state(one.id) is State.REFUSED
+    assert house.builds.running == set()
+
+
+def test_who_ends_a_submission_is_told_whether_it_ran_when_it_ended(house: House) -> None:
+    """It may have been started since it was looked up; then its build is to be stopped."""
+    one = entry()
+    house.spool.add(one)
+    change = house.spool.change
+
+    def started_meanwhile(submission: str, how: Callable[[Entry], Entry | None]) -> Entry | None:
+        change(submission, lambda found: found.model_copy(update={"state": State.STARTED}))
+        return change(submission, how)
+
+    house.spool.change = started_meanwhile  # type: ignore[method-assign]
+    assert drop(house.spool, one.id, "a duplicate").state is State.STARTED
+
+
+def test_two_who_try_the_same_submission_again_start_it_once(house: House) -> None:
+    one = entry(state=State.PARKED)
+    house.spool.add(one)
+    reopen = house.spool.reopen
+
+    def reopened_meanwhile(submission: str, change: Callable[[Entry], Entry]) -> Entry:
+        reopen(submission, change)
+        house.steps()
+        return reopen(submission, change)
+
+    house.spool.reopen = reopened_meanwhile  # type: ignore[method-assign]
+    with pytest.raises(UsageError, match="is started"):
+        retry(house.spool, one.id)
+    house.steps(2)
+    assert (house.state(one.id), house.builds.started) == (State.STARTED, [one.id])
 
 
 EVENTS = st.lists(

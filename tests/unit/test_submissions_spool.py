@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from support.submissions import entry
 
 from pipeline.errors import InfrastructureError
-from pipeline.submissions.entry import State
+from pipeline.submissions.entry import Entry, State
 from pipeline.submissions.spool import Spool, parsed
+from pipeline.submissions.staff import retry
 
 
 @pytest.fixture
@@ -55,3 +57,22 @@ def test_who_looks_again_reads_no_file_again(spool: Spool) -> None:
     read = parsed.cache_info().misses
     assert len(Spool(spool.folder).active()) == 19
     assert parsed.cache_info().misses == read
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_kill_while_a_submission_is_tried_again_leaves_one_of_it(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    one, write = entry(state=State.REFUSED), spool.write
+    spool.add(one)
+    spool.active()
+
+    def killed(folder: Path, changed: Entry) -> None:
+        if written:
+            write(folder, changed)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+        patched.setattr(spool, "write", killed)
+        retry(spool, one.id)
+    assert [one.state for one in [*spool.active(), *spool.over()]] == [State.WAITING if written else State.REFUSED]
