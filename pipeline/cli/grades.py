@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from pipeline.backends.choose import choose_builds
 from pipeline.cli.output import output, styled, write
 from pipeline.errors import UsageError
+from pipeline.submissions.entry import State
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.grades import GradeRow, UngradedRow, as_csv, with_everyone
 from pipeline.submissions.grades import grades as counted
@@ -80,7 +82,7 @@ def show(folder: Folder) -> None:
         if one.is_one:
             noted = f" ({', '.join(one.notes)})" if one.notes else ""
             before, after = (said(entry.points, entry.outcome) for entry in (one.before, one.after))
-            output().print(styled(f"{one.before.student:<24} {one.before.short}  {before} -> {after}{noted}"))
+            output().print(styled(f"{one.after.student:<24} {one.after.regrade_of[:10]}  {before} -> {after}{noted}"))
     changed = sum(one.is_one for one in found)
     output().print(styled(f"{changed} of {len(found)} regrades would change a grade; {running} are not done yet"))
 
@@ -98,6 +100,10 @@ def apply(folder: Folder) -> None:
 
 @app.command("discard", short_help="forget a regrade")
 def discard(folder: Folder) -> None:
-    """Forget every regrade that was not applied; the grades stay as they are."""
-    done = let_go(Spool(CourseFolder.open(folder).spool))
+    """Forget every regrade that was not applied; the grades stay as they are. Builds of those that run are stopped."""
+    course = CourseFolder.open(folder)
+    done = let_go(Spool(course.spool))
+    for one in done:
+        if one.state is State.STARTED:
+            choose_builds(course).cancel(one)
     output().print(styled(f"{len(done)} regrades are discarded"))

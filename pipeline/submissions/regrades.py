@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipeline.errors import UsageError
 from pipeline.submissions.entry import Entry, Priority, State, now, submission_id
 from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.grades import applied
 from pipeline.submissions.results import result_of
 from pipeline.submissions.spool import Spool
 
@@ -16,7 +17,7 @@ COPIED = ("course", "assignment", "student", "repository", "ref", "old", "new", 
 
 @dataclass(frozen=True)
 class Difference:
-    """What a regrade would change. `notes` say what it was graded with that the first grading was not."""
+    """What a regrade would change. `notes` say what it was graded with that the grading which stands was not."""
 
     before: Entry
     after: Entry
@@ -33,10 +34,10 @@ def regrade(spool: Spool, assignment: str, students: Sequence[str] = ()) -> list
     A regrade that was not applied or discarded yet must be first. Raises UsageError.
     """
     over = spool.over()
-    open_ones = [*pending(over), *(one for one in spool.active() if one.regrade_of)]
-    if any(one.assignment == assignment for one in open_ones):
+    unended = [one for one in spool.active() if one.regrade_of]
+    if any(one.assignment == assignment for one in [*pending(over), *unended]):
         raise UsageError(f"a regrade of {assignment} is open", hint="`pipeline regrade apply` or `discard` it first")
-    rounds = sum(one.regrade_of != "" for one in over)
+    rounds = len(unended) + sum(one.regrade_of != "" for one in over)
     chosen = [
         one
         for one in over
@@ -68,11 +69,11 @@ def pending(over: Sequence[Entry]) -> list[Entry]:
 def differences(course: CourseFolder, spool: Spool) -> list[Difference]:
     """Every regrade that could be applied, beside the grading that it would take the place of."""
     over = spool.over()
-    by_id = {one.id: one for one in over}
+    standing = {one.id: one for one in over} | applied(over)
     return [
-        Difference(by_id[one.regrade_of], one, notes(course, by_id[one.regrade_of], one))
+        Difference(standing[one.regrade_of], one, notes(course, standing[one.regrade_of], one))
         for one in pending(over)
-        if one.regrade_of in by_id
+        if one.regrade_of in standing
     ]
 
 
@@ -100,10 +101,17 @@ def apply(spool: Spool) -> list[Entry]:
 
 
 def discard(spool: Spool) -> list[Entry]:
-    """Lets no open regrade count: those that have ended, and those that wait."""
+    """Lets no open regrade count, how far it has come; each as it was: a started one has a build to stop."""
     values = {"state": State.REFUSED, "reason": "the staff have discarded this regrade", "ended": now()}
-    ended = [spool.amend(one.id, lambda entry: entry.model_copy(update=values)) for one in pending(spool.over())]
-    waiting = [one for one in spool.active() if one.regrade_of and one.state in {State.WAITING, State.PARKED}]
-    for one in waiting:
-        spool.change(one.id, lambda entry: entry.model_copy(update=values))
-    return [*ended, *waiting]
+    before: list[Entry] = []
+
+    def end(entry: Entry) -> Entry:
+        before.append(entry)
+        return entry.model_copy(update=values)
+
+    for one in spool.active():
+        if one.regrade_of:
+            spool.change(one.id, end)
+    for one in pending(spool.over()):  # also what has ended since
+        spool.amend(one.id, end)
+    return before

@@ -22,6 +22,7 @@ from pipeline.submissions.grades import as_csv, grades, with_everyone
 from pipeline.submissions.queue import in_order
 from pipeline.submissions.regrades import apply, differences, discard, regrade
 from pipeline.submissions.spool import Spool
+from pipeline.submissions.staff import retry
 
 
 def graded(student: str, number: int, minutes: float, points: float | None, **values: object) -> Entry:
@@ -130,6 +131,37 @@ def test_one_regrade_of_an_assignment_at_a_time(house: Regraded) -> None:
     assert again[0].id != added[0].id
     assert len(discard(house.spool)) == 1
     assert house.spool.active() == []
+
+
+def test_a_second_regrade_stands_beside_the_first_one_that_was_applied(house: Regraded) -> None:
+    for points, before in ((60.0, None), (60.0, 60.0), (70.0, 60.0)):
+        house.finish(regrade(house.spool, "mnist-train", ["bob"]), points)
+        (found,) = differences(house.course, house.spool)
+        assert (found.before.points, found.after.points, found.is_one) == (before, points, points != before)
+        apply(house.spool)
+    assert house.points()["bob"] == 70.0
+
+
+def test_a_regrade_that_runs_is_discarded_too(house: Regraded) -> None:
+    """Else it would count when another one is applied."""
+    added = regrade(house.spool, "mnist-train", ["ada", "bob"])
+    house.spool.change(added[0].id, lambda one: one.model_copy(update={"state": State.STARTED}))
+    states = [one.state for one in discard(house.spool)]
+    assert sorted(states) == [State.STARTED, State.WAITING, State.WAITING, State.WAITING]
+    assert house.spool.active() == []
+    assert apply(house.spool) == []
+
+
+def test_a_regrade_that_staff_try_again_takes_no_other_ones_place(house: Regraded) -> None:
+    house.spool.add(graded("ada", 9, 30, 10.0, assignment="other"))
+    house.spool.active()
+    (other,) = regrade(house.spool, "other")
+    discard(house.spool)
+    house.finish(regrade(house.spool, "mnist-train", ["bob"]), 60.0)
+    apply(house.spool)
+    retry(house.spool, other.id)
+    (added,) = regrade(house.spool, "mnist-train", ["bob"])
+    assert house.spool.get(added.id).state is State.WAITING
 
 
 def test_a_regrade_says_with_what_it_was_graded_that_differs(house: Regraded) -> None:
