@@ -34,6 +34,14 @@ def exclusive(path: Path, hint: str = "wait for it, or stop it with `pipeline ca
             file.truncate(0)
 
 
+@contextmanager
+def in_turn(path: Path) -> Iterator[None]:
+    """Holds the lock of that file, which lies there for nothing else; waits for whoever has it."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def write_holder(file: IO[str], pid: int) -> None:
     """Says in a lock's file which process holds it."""
     file.truncate(0)

@@ -23,6 +23,7 @@ class CourseFolder:
         self.builds = self.folder / "builds"
         self.secrets = self.folder / "secrets"
         self.members_file = self.secrets / "members.json"
+        self.roster_lock = self.secrets / "lock"
         self.webhook_file = self.secrets / "webhook"
         self.remotes_file = self.folder / "remotes.json"
         self.closing_file = self.spool / "closing"

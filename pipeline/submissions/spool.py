@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.files import sync_folder, write_json
+from pipeline.lock import in_turn
 from pipeline.submissions.entry import Entry
 from pipeline.submissions.names import checked_id
 
@@ -167,8 +167,7 @@ class Spool:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        with (self.folder / "lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with in_turn(self.folder / "lock"):
             yield
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.errors import UsageError
 from pipeline.files import write_text
+from pipeline.lock import in_turn
 from pipeline.submissions.entry import Entry, State, now
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.members import add_member, read_members
@@ -58,10 +59,16 @@ def add_student(
 ) -> tuple[str, list[Path]]:
     """Makes a repository for each assignment; the student's new token and the repositories. Harmless a second time.
 
-    `urls` says for which assignments the work lies with a forge instead; what was said before stays.
+    `urls` says for which assignments the work lies with a forge instead; what was said before stays. Whoever adds
+    several at a time adds them one after the other: they stand in the same files.
     """
+    with in_turn(course.roster_lock):
+        return added(course, name, keys, urls or {})
+
+
+def added(course: CourseFolder, name: str, keys: tuple[str, ...], urls: Mapping[str, str]) -> tuple[str, list[Path]]:
     assignments = course.course().assignments
-    for assignment, url in (urls or {}).items():
+    for assignment, url in urls.items():
         if all(one.name != assignment for one in assignments):
             known = ", ".join(one.name for one in assignments)
             raise UsageError(f"the course has no assignment {one_line(assignment, 40)!r}", hint=f"it has {known}")
