@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -32,11 +33,17 @@ def grades(
     """Print what counts for each student and assignment: the best or the last submission, as the assignment says."""
     course = CourseFolder.open(folder)
     settings = course.course()
-    graded = counted(Spool(course.spool).over(), settings)
+    spool = Spool(course.spool)
+    graded = counted(spool.over(), settings)
     rows = with_everyone(graded, read_members(course) if everyone else (), settings)
     if csv:
         write(as_csv(rows))
-        return
+    else:
+        show_grades(rows)
+    spool.must_be_whole()
+
+
+def show_grades(rows: Sequence[GradeRow | UngradedRow]) -> None:
     for row in rows:
         output().print(styled(f"{row.student:<24} {row.assignment:<24} {in_words(row)}"))
     if not rows:
@@ -85,6 +92,7 @@ def show(folder: Folder) -> None:
             output().print(styled(f"{one.after.student:<24} {one.after.regrade_of[:10]}  {before} -> {after}{noted}"))
     changed = sum(one.is_one for one in found)
     output().print(styled(f"{changed} of {len(found)} regrades would change a grade; {running} are not done yet"))
+    spool.must_be_whole()
 
 
 def said(points: float | None, outcome: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -43,8 +44,12 @@ def list_entries(
     entries = [*(spool.over() if everything else ()), *active]
     if as_json:
         write_json([one.model_dump(mode="json") for one in entries])
-        return
-    known = places(active, now())
+    else:
+        show_entries(entries, places(active, now()))
+    spool.must_be_whole()
+
+
+def show_entries(entries: Sequence[Entry], known: Mapping[str, Place]) -> None:
     for one in entries:
         output().print(styled(line(one, known.get(one.id))))
     if not entries:

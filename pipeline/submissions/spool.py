@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from pipeline.errors import InfrastructureError, UsageError
+from pipeline.errors import Fault, InfrastructureError, UsageError
 from pipeline.files import sync_folder, write_json
 from pipeline.lock import in_turn
 from pipeline.submissions.entry import Entry
@@ -155,6 +155,19 @@ class Spool:
         for path in [one for one in list(self.faults) if not one.exists()]:
             self.faults.pop(path, None)
         return sorted(entries, key=lambda one: (one.arrived, one.id))
+
+    def must_be_whole(self) -> None:
+        """Raises InfrastructureError with each file that the lists so far have left out."""
+        if self.faults:
+            faults = [
+                Fault(str(path), error.message.removeprefix(f"{path} "), error.hint)
+                for path, error in self.faults.items()
+            ]
+            raise InfrastructureError(
+                "files of the spool cannot be read, and what they hold is missing here",
+                hint="mend each of them, then ask again",
+                faults=sorted(faults, key=str),
+            )
 
     def put_away(self, entry: Entry) -> None:
         name = f"{entry.id}.json"

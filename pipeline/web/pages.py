@@ -121,7 +121,7 @@ def queue() -> str:
         running=views.rows([one for one in active if one.state is State.STARTED], active),
         waiting=views.rows([one for one in active if one.state is State.WAITING], active)[::-1],
         over=views.rows(over[-200:], active),
-        students=sorted({one.student for one in [*active, *over]}),
+        faults=[error.message for error in spool().faults.values()],
     )
 
 

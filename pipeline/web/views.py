@@ -26,7 +26,7 @@ LOG_LINES = 2000
 
 @dataclass(frozen=True)
 class Row:
-    """One submission in a list."""
+    """One submission in a list. `is_live`: it goes on by itself; a parked one waits for staff."""
 
     id: str
     short: str
@@ -37,6 +37,7 @@ class Row:
     what: str
     points: str
     is_over: bool
+    is_live: bool
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ def row(entry: Entry, place: Place | None) -> Row:
         what=what,
         points=points(entry),
         is_over=entry.state.is_over,
+        is_live=entry.state in {State.WAITING, State.STARTED},
     )
 
 

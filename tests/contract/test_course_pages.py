@@ -136,6 +136,21 @@ def test_only_staff_end_a_submission_or_try_it_again(site: Site) -> None:
     assert staff.post(f"{at}/retry", data=form(staff, at)).status_code == 409
 
 
+def test_staff_see_which_files_of_the_spool_cannot_be_read(site: Site) -> None:
+    broken = site.spool.active_folder / f"{site.entry.id}.json"
+    broken.write_text("{")
+    assert broken.name in site.browser("staff").get("/course").get_data(as_text=True)
+
+
+@pytest.mark.parametrize("state", [State.PARKED, State.GRADED])
+def test_a_page_that_waits_for_nothing_does_not_load_itself_again(site: Site, state: State) -> None:
+    """Its stream of events would end at once, and its script then loads the page."""
+    site.spool.change(site.entry.id, lambda one: one.model_copy(update={"state": state}))
+    text = site.browser("ada").get(f"/submissions/{site.entry.id}").get_data(as_text=True)
+    assert "data-events" not in text
+    assert "log.js" not in text
+
+
 def test_a_running_build_is_stopped(site: Site) -> None:
     site.builds.start(site.entry)
     site.spool.change(site.entry.id, lambda one: one.model_copy(update={"state": State.STARTED}))
