@@ -12,6 +12,7 @@ from support.reports import assignment
 
 from pipeline.backends.ci.jenkins_jobs import PARAMETERS, folder, item, job, jobs, mark_of
 from pipeline.build_server import BuildServer, Script
+from pipeline.errors import CourseError
 from pipeline.roster import Owner
 from pipeline.settings import Course
 
@@ -39,6 +40,14 @@ def test_one_job_for_each_owner_and_assignment() -> None:
     assert names == [
         "ml-2026/mnist-train-seven", "ml-2026/mnist-train-zoe", "ml-2026/other-seven", "ml-2026/other-zoe",
     ]  # fmt: skip
+
+
+def test_two_pairs_of_one_jobs_name_are_refused() -> None:
+    """Else one student would read the other's builds."""
+    course = Course(name="ml", assignments=(assignment(name="mnist"), assignment(name="mnist-train")))
+    with pytest.raises(CourseError, match="ml/mnist-train-ada") as refused:
+        jobs(course, [Owner("ada", ("ada",)), Owner("train-ada", ("train-ada",))], SERVER)
+    assert "train-ada" in refused.value.hint
 
 
 def test_a_mark_changes_with_what_it_marks_and_with_nothing_else() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.build_server import BuildServer
+from pipeline.errors import CourseError
 from pipeline.roster import Owner
 from pipeline.settings import Assignment, Course
 
@@ -52,8 +53,23 @@ def folder(course: Course, owners: Sequence[Owner], server: BuildServer) -> Item
 
 
 def jobs(course: Course, owners: Sequence[Owner], server: BuildServer) -> tuple[Item, ...]:
-    """One job for each owner and assignment. Jenkins' permissions stop at an item, so no job is shared."""
-    return tuple(job(course, assignment, owner, server) for assignment in course.assignments for owner in owners)
+    """One job for each owner and assignment. Jenkins' permissions stop at an item, so no job is shared.
+
+    Raises CourseError where two would have the same name.
+    """
+    pairs: dict[str, tuple[Assignment, Owner]] = {}
+    for assignment in course.assignments:
+        for owner in owners:
+            name = job_name(course.name, assignment.name, owner.name)
+            if name in pairs:
+                other, another = pairs[name]
+                raise CourseError(
+                    f"{owner.name} at {assignment.name} and {another.name} at {other.name} would share the job {name}, "
+                    "and see each other's builds",
+                    hint=f"name {owner.name} or {another.name} otherwise in the roster",
+                )
+            pairs[name] = assignment, owner
+    return tuple(job(course, assignment, owner, server) for assignment, owner in pairs.values())
 
 
 def job(course: Course, assignment: Assignment, owner: Owner, server: BuildServer) -> Item:
