@@ -145,6 +145,15 @@ class Assignment(Frozen):
         return (*(Check.model_validate(one) for one in self.data.checks()), *self.checks)
 
     @property
+    def open_until(self) -> datetime | None:
+        """With the late days; none without a deadline."""
+        return None if self.deadline is None else self.deadline + timedelta(days=self.late.days)
+
+    def is_too_late(self, arrived: datetime) -> bool:
+        """Whether a push of that time is refused."""
+        return late_days(arrived, self.deadline) > self.late.days
+
+    @property
     def max_points(self) -> float:
         return sum(check.points for check in self.graded)
 
@@ -287,7 +296,11 @@ class Course(Frozen):
 
 
 def late_days(arrived: datetime, deadline: datetime | None) -> int:
-    """Started days between the deadline and the arrival; 0 in time or without a deadline."""
+    """Started days between the deadline and the arrival; 0 in time or without a deadline.
+
+    Arrivals count by the second, as reflogs tell them: what comes after it tells pushes of one second apart.
+    """
+    arrived = arrived.replace(microsecond=0)
     if deadline is None or arrived <= deadline:
         return 0
     return -((deadline - arrived) // timedelta(days=1))

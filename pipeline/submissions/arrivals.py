@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 from pipeline.errors import InfrastructureError, PipelineError
+from pipeline.settings import Assignment, Course
 from pipeline.submissions.entry import Entry, submission_id
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.references import REF
 from pipeline.submissions.reflogs import Moved, pushes, repositories
 from pipeline.submissions.spool import Spool
+
+HOOKS_TAKE = timedelta(minutes=5)
+"""At the most, from the answer of pre-receive until the reference has moved: with many pushes at a time."""
 
 
 def entry_of(
@@ -36,9 +41,24 @@ def spool_pushes(course: CourseFolder, spool: Spool, student: str, assignment: s
 
     Hook and reconciler do the same: whoever comes first adds it, and the other finds it there.
     """
-    name = course.course().name
-    pushed = entries_of_pushes(course, name, student, assignment)
-    return [one for one in pushed if not spool.knows(one.id) and spool.add(one)]
+    return unspooled(course, spool, course.course(), student, assignment)
+
+
+def unspooled(course: CourseFolder, spool: Spool, settings: Course, student: str, assignment: str) -> list[Entry]:
+    pushed = entries_of_pushes(course, settings.name, student, assignment)
+    asked = settings.assignment(assignment)
+    return [one for one in pushed if not spool.knows(one.id) and spool.add(let_in(one, asked))]
+
+
+def let_in(entry: Entry, assignment: Assignment | None) -> Entry:
+    """A push that was let in is not too late by what the hooks took between their yes and the reference."""
+    last = assignment.open_until if assignment else None
+    if assignment is None or last is None or not assignment.is_too_late(entry.arrived):
+        return entry
+    after = entry.arrived - last
+    if after > HOOKS_TAKE:
+        return entry
+    return entry.model_copy(update={"arrived": last.replace(microsecond=0) + after / 1000})  # behind those before it
 
 
 def entries_of_pushes(course: CourseFolder, course_name: str, student: str, assignment: str) -> list[Entry]:
@@ -62,12 +82,11 @@ def reconcile(course: CourseFolder, spool: Spool, complain: Callable[[str], None
 
     What cannot be read of one repository is complained of, and stands in nobody else's way.
     """
-    name = course.course().name
+    settings = course.course()
     added = []
     for student, assignment, repository in repositories(course):
         try:
-            pushed = entries_of_pushes(course, name, student, assignment)
-            added += [one for one in pushed if not spool.knows(one.id) and spool.add(one)]
+            added += unspooled(course, spool, settings, student, assignment)
         except (PipelineError, OSError) as error:
             complain(f"{repository}: {error}")
     return added

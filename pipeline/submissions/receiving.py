@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,7 +13,7 @@ from git import GitCommandError
 
 from pipeline.git_process import BOUNDED
 from pipeline.git_source import command, guarded, options
-from pipeline.settings import Assignment, late_days
+from pipeline.settings import Assignment
 from pipeline.source import MB
 from pipeline.submissions.arrivals import attempts_used
 from pipeline.submissions.entry import Entry
@@ -36,9 +36,8 @@ def refusals(
     found = []
     if any(one.is_graded and one.deletes for one in updates):
         found.append(f"{BRANCH} is what is graded and cannot be deleted; push a commit that undoes the last one")
-    days = late_days(at, assignment.deadline)
-    if assignment.deadline is not None and days > assignment.late.days:
-        last = assignment.deadline + timedelta(days=assignment.late.days)
+    last = assignment.open_until
+    if last is not None and assignment.is_too_late(at):
         found.append(f"it is too late: {assignment.name} was open until {last:%Y-%m-%d %H:%M %Z}; ask the staff")
     used = attempts_used(entries, student, assignment.name)
     if assignment.attempts is not None and used >= assignment.attempts:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,10 @@ from support.submissions import ScriptedBuilds
 
 from pipeline.backends.ci import Look
 from pipeline.errors import Outcome, UsageError
+from pipeline.settings import late_days
 from pipeline.submissions.arrivals import reconcile
 from pipeline.submissions.dispatcher import Dispatcher, Settings
-from pipeline.submissions.entry import Entry
+from pipeline.submissions.entry import Entry, now
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.spool import Spool
 
@@ -73,6 +76,31 @@ def test_pushes_of_one_second_or_of_a_clock_set_back_keep_their_order(course: Co
     builds = ScriptedBuilds()
     Dispatcher(course, Spool(course.spool), builds, Settings(slots=1)).step()
     assert [Spool(course.spool).get(one).new for one in builds.started] == commits[-1:]
+
+
+def test_two_pushes_in_the_last_second_are_both_in_time(course: CourseFolder, clone: Clone) -> None:
+    deadline = (now() + timedelta(hours=2)).replace(microsecond=0)
+    commits = []
+    for number in (1, 2):
+        commits.append(clone.commit(f"x = {number}\n"))
+        clone.push(GIT_COMMITTER_DATE=f"@{int(deadline.timestamp())} +0000")
+    assert [(one.new, late_days(one.arrived, deadline)) for one in spooled(course)] == [(one, 0) for one in commits]
+
+
+@pytest.mark.parametrize(("seconds", "late"), [(3, 0), (3600, 1)])
+def test_what_was_let_in_at_the_last_moment_is_not_too_late_by_what_the_hooks_took(
+    course: CourseFolder, clone: Clone, seconds: int, late: int
+) -> None:
+    """The reference moves a moment after it was asked whether it may: with many pushes a long one."""
+    deadline = (now() + timedelta(hours=2)).replace(microsecond=0)
+    text = re.sub(r"(?m)^deadline = .*$", f"deadline = {deadline.isoformat()}", course.course_file.read_text())
+    course.course_file.write_text(re.sub(r"(?m)^late = .*$", "", text))
+    commits = []
+    for after in (0, seconds):
+        commits.append(clone.commit(f"x = {after}\n"))
+        assert "submission" in clone.push(GIT_COMMITTER_DATE=f"@{int(deadline.timestamp()) + after} +0000")
+    found = spooled(course)
+    assert [(one.new, late_days(one.arrived, deadline)) for one in found] == list(zip(commits, (0, late), strict=True))
 
 
 def test_one_repository_that_cannot_be_read_keeps_nobody_else_from_being_found(
