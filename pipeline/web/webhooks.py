@@ -32,6 +32,8 @@ MOST_BYTES = 4 * 2**20
 MOST_DELAY = timedelta(days=7)
 """So long before it is received a push may have been, by the forge's clock: while this server was away."""
 
+INSTANT = timedelta(microseconds=1)
+
 
 @dataclass(frozen=True)
 class Forge:
@@ -123,11 +125,25 @@ def accept(course: CourseFolder, push: Push, at: datetime) -> list[str]:
     if push.update.deletes:
         return [f"nothing to do: {BRANCH} was deleted, and what was submitted stays"]
     spool = Spool(course.spool)
-    entry = entry_to_spool(course, remote, push, arrival(push, at))
+    entry = entry_to_spool(course, remote, push, in_line(spool, remote, push, arrival(push, at)))
     known = None if spool.add(entry) else spool.find(entry.id)
     if known is not None:
         return [f"submission {known.short} is known already: {known.state}"]
     return [f"submission {entry.short}: {entry.reason or entry.state}"]
+
+
+def in_line(spool: Spool, remote: Remote, push: Push, arrived: datetime) -> datetime:
+    """Behind the push that it builds on and before the one that builds on it, in whichever order their events come.
+
+    GitHub tells times by the second, and the others' are those of the events.
+    """
+    whose = (remote.student, remote.assignment)
+    pushed = [one for one in [*spool.active(), *spool.over()] if (one.student, one.assignment) == whose]
+    first = min((one.arrived for one in pushed if one.old == push.after), default=None)
+    last = max((one.arrived for one in pushed if one.new == push.before), default=None)
+    if first is not None:
+        arrived = min(arrived, first - INSTANT)
+    return arrived if last is None else max(arrived, last + INSTANT)
 
 
 def entry_to_spool(course: CourseFolder, remote: Remote, push: Push, arrived: datetime) -> Entry:

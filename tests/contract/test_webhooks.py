@@ -141,6 +141,23 @@ def test_a_push_counts_from_when_github_received_it(site: Site) -> None:
     assert all(one.arrived >= now for one in others)
 
 
+@pytest.mark.parametrize("order", ["01234", "43210", "12340"])
+@every_forge
+def test_pushes_keep_their_order_within_a_second_and_however_their_events_come(
+    forge: str, order: str, site: Site
+) -> None:
+    """Else an older push would be graded in place of a newer one, or count as the last."""
+    commits = [f"{number}" * 40 for number in range(1, 7)]
+    for at in map(int, order):
+        told = PAYLOADS[forge](before=commits[at], after=commits[at + 1])
+        if forge == "github":
+            told["repository"]["pushed_at"] = int(datetime.now(UTC).timestamp()) - 60
+        site.send(forge, told)
+    assert [one.new for one in site.spooled()] == commits[1:]
+    Dispatcher(site.course, site.spool, builds := ScriptedBuilds(), Settings(1)).step()
+    assert [site.spool.get(one).new for one in builds.started] == commits[-1:]
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
