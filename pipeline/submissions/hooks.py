@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.settings import Limits
 from pipeline.submissions.arrivals import known_of, spool_pushes
 from pipeline.submissions.entry import now
 from pipeline.submissions.folder import CourseFolder
@@ -47,8 +48,7 @@ def pre_receive(course: CourseFolder, places: Places, push: Push, pusher: Pusher
     known = known_of(course, spool, push.student, push.assignment)
     found = unreadable(push.told, UPDATES_BYTES) or refusals(updates, assignment, known, push.student, now())
     found += rewritten(repository, updates, push.variables)
-    if assignment is not None:
-        found += too_much(repository, updates, assignment.limits.source_mb)
+    found += too_much(repository, updates, (assignment.limits if assignment else Limits()).source_mb)
     for reason in found:
         pusher.say(f"refused: {reason}")
     return 1 if found else 0

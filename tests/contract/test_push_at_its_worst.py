@@ -57,6 +57,14 @@ def test_a_repository_of_too_many_branches_can_be_cleared(course: CourseFolder, 
     assert "submission" in clone.push()
 
 
+def test_an_assignment_that_is_gone_leaves_no_repository_without_bounds(course: CourseFolder, clone: Clone) -> None:
+    text = course.course_file.read_text()
+    course.course_file.write_text(text.replace('name = "mnist-train"', 'name = "another"'))
+    clone.commit("x = 1\n")
+    assert "refused: " in clone.push("origin", *(f"main:b{number}" for number in range(65)), check=False)
+    assert "is kept" in clone.push("origin", "main:b1")
+
+
 ODD_NAMES = ["A\tda", "A\u2028da", "A\x85da", "A\x0c\x1eda", "\udcff\udcfe", "A> 1 +0000\tda"]
 
 
