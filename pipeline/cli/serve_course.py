@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from pipeline.backends.choose import choose_builds
 from pipeline.cli.output import output, styled
 from pipeline.embedded.processes import bound_to_parent, own_environment, own_module
 from pipeline.errors import InfrastructureError, UsageError
+from pipeline.files import machine_fault
 from pipeline.submissions.alerts import alerting
 from pipeline.submissions.dispatcher import Dispatcher, Settings
 from pipeline.submissions.dispatching import dispatch, only_dispatcher
@@ -26,6 +27,8 @@ from pipeline.web.access import staff_token
 
 START_S = 30.0
 STOP_S = 15.0
+AGAIN_S = 2.0
+"""Until a process that has ended by itself is started again."""
 
 
 def serve_course(folder: Path, host: str, port: int, url: str | None, slots: int | None, stop: threading.Event) -> None:
@@ -42,7 +45,7 @@ def serve_course(folder: Path, host: str, port: int, url: str | None, slots: int
     with (
         only_dispatcher(course),
         answering_hooks(course),
-        pages(course, host, port, address),
+        pages(course, host, port, address, complain),
         alerting(course, complain),
     ):
         dispatcher = Dispatcher(course, Spool(course.spool), choose_builds(course, address), Settings(number))
@@ -68,24 +71,61 @@ def announce(console: Console, course: CourseFolder, address: str, slots: int) -
 
 
 @contextmanager
-def pages(course: CourseFolder, host: str, port: int, url: str) -> Iterator[None]:
+def pages(course: CourseFolder, host: str, port: int, url: str, complain: Callable[[str], None]) -> Iterator[None]:
     """The process of the pages. Raises InfrastructureError where they do not answer."""
     refuse_taken(host, port)
     log_file = course.folder / "pages.log"
-    arguments = ["--host", host, "--port", str(port), "--url", url]
-    with log_file.open("ab") as log:
-        process = subprocess.Popen(
-            bound_to_parent(own_module("pipeline.web.server", str(course.folder), *arguments)),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=own_environment(),
-            start_new_session=True,
-        )
+    arguments = [str(course.folder), "--host", host, "--port", str(port), "--url", url]
+    kept = KeptProcess("the pages", own_module("pipeline.web.server", *arguments), log_file, complain)
     try:
-        await_answer(process, host, port, log_file)
+        await_answer(kept.process, host, port, log_file)
+        kept.watch()
         yield
     finally:
+        kept.end()
+
+
+class KeptProcess:
+    """A process that is started again where it ends by itself: one of a whole course's, killed for memory say."""
+
+    def __init__(self, name: str, command: list[str], log_file: Path, complain: Callable[[str], None]) -> None:
+        self.name, self.command, self.log_file, self.complain = name, command, log_file, complain
+        self.ending, self.starting = threading.Event(), threading.Lock()
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        with self.log_file.open("ab") as log:
+            return subprocess.Popen(
+                bound_to_parent(self.command),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=own_environment(),
+                start_new_session=True,
+            )
+
+    def watch(self) -> None:
+        threading.Thread(target=self.keep, name=self.name, daemon=True).start()
+
+    def keep(self) -> None:
+        while True:
+            code = self.process.wait()
+            if self.ending.is_set():
+                return
+            self.complain(f"{self.name} ended by themselves with code {code}; their log is {self.log_file}")
+            self.ending.wait(AGAIN_S)
+            with self.starting:
+                if self.ending.is_set():
+                    return
+                try:
+                    self.process = self.start()
+                except OSError as error:
+                    self.complain(machine_fault(error).message)
+
+    def end(self) -> None:
+        self.ending.set()
+        with self.starting:
+            process = self.process
         process.terminate()
         try:
             process.wait(STOP_S)
