@@ -20,6 +20,7 @@ from pipeline.submissions.regrades import apply as let_count
 from pipeline.submissions.regrades import differences, regrade
 from pipeline.submissions.regrades import discard as let_go
 from pipeline.submissions.spool import Spool
+from pipeline.submissions.staff import stop_build
 
 app = typer.Typer(no_args_is_help=True, help="Grade again what was graded; nothing counts before it is applied.")
 Folder = Annotated[Path, typer.Argument(help="the course's folder", metavar="DIR", show_default=False)]
@@ -113,5 +114,5 @@ def discard(folder: Folder) -> None:
     done = let_go(Spool(course.spool))
     for one in done:
         if one.state is State.STARTED:
-            choose_builds(course).cancel(one)
+            stop_build(choose_builds(course), one)
     output().print(styled(f"{len(done)} regrades are discarded"))

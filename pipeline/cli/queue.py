@@ -24,6 +24,7 @@ from pipeline.submissions.queue import Place, places
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import drop as end_ungraded
 from pipeline.submissions.staff import retry as try_again
+from pipeline.submissions.staff import stop_build
 
 app = typer.Typer(no_args_is_help=True, help="What was pushed and is not graded yet.")
 Folder = Annotated[Path, typer.Argument(help="the course's folder", metavar="DIR", show_default=False)]
@@ -65,9 +66,9 @@ def line(entry: Entry, place: Place | None) -> str:
     return f"{entry.short}  {entry.state.value:<10}  {entry.student:<20} {entry.assignment:<20} {said}"
 
 
-@app.command("retry", short_help="try a parked submission again")
+@app.command("retry", short_help="try a submission again")
 def retry(folder: Folder, submission: Submission) -> None:
-    """Let a parked or refused submission be tried again; its time of arrival stays."""
+    """Let a submission be tried again that was parked, refused or superseded; its time of arrival stays."""
     entry = try_again(Spool(CourseFolder.open(folder).spool), submission)
     output().print(styled(f"{entry.short} waits again"))
 
@@ -82,7 +83,7 @@ def drop(
     course = CourseFolder.open(folder)
     entry = end_ungraded(Spool(course.spool), submission, why)
     if entry.state is State.STARTED:
-        choose_builds(course).cancel(entry)
+        stop_build(choose_builds(course), entry)
     output().print(styled(f"{entry.short} is refused: {why}"))
 
 

@@ -141,7 +141,7 @@ def refuse_taken(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise UsageError(
-                f"{host}:{port} cannot be served: {error.strerror}", hint="name another --pages-port"
+                f"{host}:{port} cannot be served: {error.strerror}", hint="name another --pages-port or --host"
             ) from None
 
 

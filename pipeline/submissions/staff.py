@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.errors import UsageError
+from pipeline.backends.ci import Builds
+from pipeline.errors import InfrastructureError, UsageError
 from pipeline.files import write_text
 from pipeline.lock import in_turn
 from pipeline.submissions.entry import Entry, State, now
@@ -16,6 +17,9 @@ from pipeline.submissions.remotes import add_remote, read_remotes
 from pipeline.submissions.repositories import make_repository
 from pipeline.submissions.spool import Spool
 from pipeline.text import one_line
+
+AGAIN = frozenset({State.PARKED, State.REFUSED, State.SUPERSEDED})
+"""What staff can let be tried again; a superseded one when the newer push was ended."""
 
 
 def create_course(folder: Path, template: Path | None) -> CourseFolder:
@@ -96,15 +100,15 @@ def found(spool: Spool, text: str) -> Entry:
 
 
 def retry(spool: Spool, text: str) -> Entry:
-    """Lets a parked or refused submission be tried again, with its time of arrival as it was."""
+    """Lets a submission be tried again that was parked, refused or superseded, with its time of arrival as it was."""
 
     def again(one: Entry) -> Entry:
-        if one.state not in {State.PARKED, State.REFUSED}:
+        if one.state not in AGAIN:
             raise UsageError(
-                f"submission {one.short} is {one.state}", hint="parked and refused ones can be tried again"
+                f"submission {one.short} is {one.state}", hint="parked, refused and superseded ones can be tried again"
             )
         values = {"state": State.WAITING, "reason": "", "tries": 0, "not_before": None, "ended": None, "outcome": None}
-        return one.model_copy(update=values)
+        return one.model_copy(update=values | {"superseded_by": ""})
 
     return spool.reopen(found(spool, text).id, again)
 
@@ -125,3 +129,14 @@ def drop(spool: Spool, text: str, why: str) -> Entry:
             hint="what was graded stays; `pipeline regrade` grades it again",
         )
     return before[-1]
+
+
+def stop_build(builds: Builds, entry: Entry) -> None:
+    """Stops the build of a submission that was ended. Raises InfrastructureError where it cannot be stopped."""
+    try:
+        builds.cancel(entry)
+    except InfrastructureError as error:
+        raise InfrastructureError(
+            f"submission {entry.short} is ended ungraded, but its build goes on: {error.message}",
+            hint="stop it where it runs, or let it end: what it comes to does not count",
+        ) from error

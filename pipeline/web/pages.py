@@ -30,7 +30,7 @@ from pipeline.submissions.follow import ConsoleTail
 from pipeline.submissions.names import ID
 from pipeline.submissions.results import result_of
 from pipeline.submissions.spool import Spool
-from pipeline.submissions.staff import drop, retry
+from pipeline.submissions.staff import AGAIN, drop, retry, stop_build
 from pipeline.web import views
 from pipeline.web.access import STAFF, check_csrf, enter, must_see, staff_only, visitor, visitor_of_token
 from pipeline.web.bounds import Bound
@@ -148,6 +148,7 @@ def show(text: str) -> str:
         left_out=views.left_out(course(), entry),
         elsewhere=views.elsewhere(entry),
         log=views.log_of(course(), entry),
+        can_be_tried_again=entry.state in AGAIN,
         has_report=views.report_file(course(), entry, "report.html") is not None,
     )
 
@@ -223,7 +224,7 @@ def cancel(text: str) -> Any:
 
     def end(entry: Entry) -> None:
         if drop(spool(), entry.id, "the staff have ended it").state is State.STARTED:
-            current_app.config["BUILDS"].cancel(entry)
+            stop_build(current_app.config["BUILDS"], entry)
 
     return changed(text, end)
 

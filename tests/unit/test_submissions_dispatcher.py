@@ -15,7 +15,7 @@ from pipeline.submissions.dispatcher import Dispatcher, Settings
 from pipeline.submissions.entry import Entry, State
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.spool import Spool
-from pipeline.submissions.staff import drop, retry
+from pipeline.submissions.staff import drop, retry, stop_build
 
 
 class House:
@@ -204,6 +204,29 @@ def test_who_ends_a_submission_is_told_whether_it_ran_when_it_ended(house: House
 
     house.spool.change = started_meanwhile  # type: ignore[method-assign]
     assert drop(house.spool, one.id, "a duplicate").state is State.STARTED
+
+
+def test_an_older_push_can_be_graded_after_staff_have_ended_the_newer_one(house: House) -> None:
+    old, new = entry("ada", 1, 1, state=State.PARKED), entry("ada", 2, 2, state=State.PARKED)
+    house.spool.add(old)
+    house.spool.add(new)
+    retry(house.spool, old.id)
+    house.steps()
+    assert house.state(old.id) is State.SUPERSEDED
+    drop(house.spool, new.id, "the older one, as was asked by mail")
+    assert retry(house.spool, old.id).superseded_by == ""
+    house.steps()
+    assert house.builds.running == {old.id}
+
+
+def test_a_build_that_cannot_be_stopped_is_named_beside_what_was_ended() -> None:
+    class Stubborn(ScriptedBuilds):
+        def cancel(self, entry: Entry) -> None:
+            raise InfrastructureError("Jenkins answers with 503", hint="it is asked again")
+
+    with pytest.raises(InfrastructureError, match="is ended ungraded, but its build goes on: Jenkins answers") as said:
+        stop_build(Stubborn(), entry())
+    assert "does not count" in said.value.hint
 
 
 def test_two_who_try_the_same_submission_again_start_it_once(house: House) -> None:
