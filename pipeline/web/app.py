@@ -27,6 +27,8 @@ POLICY = (
 )
 FORM_BYTES = 16 * 1024
 FOLLOWED, LIVE_LOGS = 128, 64
+GIT_OF_EACH = 16
+"""Pushes and fetches of one student at a time, which hold a thread each for as long as their bodies take."""
 THREADS = FOLLOWED + LIVE_LOGS + 64
 """Each pusher who follows holds one, and so does each page with a live log; the rest is for all else."""
 
@@ -45,6 +47,7 @@ def create_app(course: CourseFolder, builds: Builds, *, secure: bool = False) ->
         BUILDS=builds,
         SPOOL=Spool(course.spool),
         FOLLOWED=Bound(FOLLOWED, each=8),
+        GIT=Bound(THREADS, each=GIT_OF_EACH),
         LIVE_LOGS=Bound(LIVE_LOGS, each=6),
         SECRET_KEY=cookie_key(course),
         SESSION_COOKIE_NAME="course",

@@ -58,6 +58,10 @@ def serve(student: str, assignment: str, what: str) -> Response:
     request.max_content_length = MOST_BYTES
     told = environment(course, f"/{student}/{assignment}.git/{what}", user)
     with ExitStack() as held:
+        running: Bound = current_app.config["GIT"]
+        if not running.take(user):
+            abort(429, "so many of your pushes and fetches run already: wait for one of them to end, then try again")
+        held.callback(running.give_back, user)
         if what == PUSH:
             followed: Bound = current_app.config["FOLLOWED"]
             if followed.take(user):

@@ -17,7 +17,7 @@ from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import add_student
 from pipeline.web.access import staff_token
-from pipeline.web.app import create_app
+from pipeline.web.app import GIT_OF_EACH, create_app
 
 
 class Site:
@@ -226,6 +226,19 @@ def test_git_speaks_the_smart_protocol_alone(site: Site) -> None:
     assert ask_git(site, f"{at}/info/refs?service=git-upload-archive", "ada").status_code == 403
     assert ask_git(site, f"{at}/HEAD", "ada").status_code in {404, 405}
     assert ask_git(site, "/git/ada/..%2fbob.git/info/refs?service=git-receive-pack", "ada").status_code == 404
+
+
+def test_one_students_pushes_leave_threads_for_everybody_else(site: Site) -> None:
+    """Each holds one from its first byte to its last, however slowly they come."""
+    path = "/git/{}/mnist-train.git/info/refs?service=git-receive-pack"
+    held = [ask_git(site, path.format("ada"), "ada") for _ in range(GIT_OF_EACH)]
+    refused = ask_git(site, path.format("ada"), "ada")
+    assert refused.status_code == 429
+    assert "wait for one of them to end" in refused.get_data(as_text=True)
+    assert ask_git(site, path.format("bob"), "bob").status_code == 200
+    for answer in held:
+        answer.close()
+    assert ask_git(site, path.format("ada"), "ada").status_code == 200
 
 
 def test_a_push_takes_a_place_among_those_that_are_followed_and_gives_it_back(site: Site) -> None:
