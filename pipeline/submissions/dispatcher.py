@@ -21,6 +21,7 @@ from pipeline.submissions.arrivals import attempts_used, reconcile
 from pipeline.submissions.entry import Entry, State, now
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.queue import LONGEST_WAIT, startable, superseded
+from pipeline.submissions.repositories import bound_sizes
 from pipeline.submissions.spool import Spool
 
 TRIES = 4
@@ -71,7 +72,7 @@ class Dispatcher:
         for entry in running:
             changed |= self.each(self.follow, entry)
         course = self.course.course()
-        changed |= self.find_unseen()
+        changed |= self.find_unseen(course)
         changed |= self.supersede(self.spool.active(), course)
         changed |= self.start(course)
         self.troubles += [f"{fault.message}; {fault.hint}" for fault in self.spool.faults.values()]
@@ -99,11 +100,13 @@ class Dispatcher:
             if entry.state is State.STARTED:
                 self.each(stop, entry)
 
-    def find_unseen(self) -> bool:
+    def find_unseen(self, course: Course) -> bool:
+        """Once a minute; also what staff have changed that git asks its own settings for."""
         at = self.clock()
         if self.reconciled is not None and abs((at - self.reconciled).total_seconds()) < RECONCILE_S:
             return False
         self.reconciled = at
+        bound_sizes(self.course, course, self.troubles.append)
         return bool(reconcile(self.course, self.spool, self.troubles.append))
 
     def supersede(self, entries: list[Entry], course: Course) -> bool:

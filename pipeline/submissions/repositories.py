@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from git import Git
+from git import Git, GitCommandError
 
 from pipeline.files import sync_folder, write_text
 from pipeline.git_source import guarded
+from pipeline.settings import Course
 from pipeline.source import MB, remove_folder
 from pipeline.submissions import hook_client
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.references import BRANCH
+from pipeline.submissions.reflogs import repositories
 
+SIZE = re.compile(r"(?mi)^\s*maxInputSize\s*=\s*(\d+)\s*$")
 HOOKS = ("pre-receive", "post-receive")
 SETTINGS = {
     # bare repositories keep no reflog by themselves, and gc would forget what the reconciler still needs
@@ -55,8 +60,29 @@ def make_repository(course: CourseFolder, student: str, assignment: str, *, most
     return target
 
 
+def bound_sizes(course: CourseFolder, settings: Course, complain: Callable[[str], None]) -> None:
+    """Sets what git lets a push bring, wherever the course's settings say otherwise by now."""
+    for _, assignment, repository in repositories(course):
+        asked = settings.assignment(assignment)
+        try:
+            if asked is not None and bound_of(repository) != (wanted := size_bound(asked.limits.source_mb)):
+                guarded(repository).config("receive.maxInputSize", wanted)
+        except (OSError, GitCommandError) as error:
+            complain(f"{repository}: {error}")
+
+
+def bound_of(repository: Path) -> str:
+    """As its settings' text says, since many are looked at."""
+    found = SIZE.search((repository / "config").read_text(encoding="utf-8", errors="replace"))
+    return found[1] if found else ""
+
+
+def size_bound(most_mb: float) -> str:
+    return str(int(most_mb * MB))
+
+
 def set_up(repository: Path, course: CourseFolder, student: str, assignment: str, most_mb: float) -> None:
-    settings = SETTINGS | {"receive.maxInputSize": str(int(most_mb * MB))}
+    settings = SETTINGS | {"receive.maxInputSize": size_bound(most_mb)}
     git = guarded(repository)
     there = dict(line.partition("=")[::2] for line in git.config("--local", "--list").splitlines())
     for key, value in settings.items():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from support.pushes import Clone, clone_of_ada, course_of_ada, dispatching, spooled
-from support.submissions import ScriptedBuilds
+from support.submissions import Clock, ScriptedBuilds
 
 from pipeline.backends.ci import Look
 from pipeline.errors import Outcome, UsageError
@@ -55,6 +56,18 @@ def test_a_repository_of_too_many_branches_can_be_cleared(course: CourseFolder, 
     assert "refused: the repository would have 65" in clone.push(check=False)
     clone.push("origin", ":b1")
     assert "submission" in clone.push()
+
+
+def test_a_bound_that_staff_change_holds_for_repositories_that_are_there(course: CourseFolder, clone: Clone) -> None:
+    """git asks its own settings for it, before any hook."""
+    text, clock = course.course_file.read_text(), Clock()
+    dispatcher = Dispatcher(course, Spool(course.spool), ScriptedBuilds(), Settings(1), clock)
+    clone.commit(f"x = '{os.urandom(300_000).hex()}'\n")
+    for most_mb, refused in ((0.1, True), (1.0, False)):
+        course.course_file.write_text(text.replace("memory_mb = 512", f"source_mb = {most_mb}"))
+        dispatcher.step()
+        clock.forward(minutes=2)
+        assert ("exceeds maximum" in clone.push(check=False)) is refused
 
 
 def test_an_assignment_that_is_gone_leaves_no_repository_without_bounds(course: CourseFolder, clone: Clone) -> None:
