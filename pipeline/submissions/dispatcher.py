@@ -20,7 +20,7 @@ from pipeline.settings import Course
 from pipeline.submissions.arrivals import attempts_used, reconcile
 from pipeline.submissions.entry import Entry, State, now
 from pipeline.submissions.folder import CourseFolder
-from pipeline.submissions.queue import LONGEST_WAIT, startable, superseded
+from pipeline.submissions.queue import LONGEST_WAIT, earlier_ones, startable, superseded
 from pipeline.submissions.repositories import bound_sizes
 from pipeline.submissions.spool import Spool
 
@@ -28,6 +28,7 @@ TRIES = 4
 """Starts of one submission before it is parked for staff to look at."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 300.0
 RECONCILE_S = 60.0
+KEPT_BACK, KEPT_BACK_S = "an earlier submission of yours is not graded yet and may need the last attempt", 60.0
 LONGEST_S = 12 * 3600.0
 """A build ends by the limits of its stages, or its server's; one that has run for so long hangs."""
 
@@ -134,6 +135,9 @@ class Dispatcher:
             refusal = self.refusal(entry, course, used)
             if refusal:
                 return self.change(entry, state=State.REFUSED, reason=refusal, ended=self.clock())
+            if not entry.regrade_of and self.is_kept_back(course, used, entry, entries):
+                self.wait(entry, KEPT_BACK, KEPT_BACK_S, entry.tries)
+                return True
             started = self.begin(entry, entry.attempt if entry.regrade_of else used + 1)
             if started is not None:
                 self.make_start(started)
@@ -151,6 +155,13 @@ class Dispatcher:
         if assignment.attempts is not None and used >= assignment.attempts and not entry.regrade_of:
             return f"all {assignment.attempts} attempts were used by earlier submissions"
         return ""
+
+    def is_kept_back(self, course: Course, used: int, entry: Entry, entries: list[Entry]) -> bool:
+        """Whether it would take an attempt from a push in better time, which waits for want of a server."""
+        assignment = course.assignment(entry.assignment)
+        if assignment is None or assignment.attempts is None:
+            return False
+        return used + earlier_ones(entry, entries, course) >= assignment.attempts
 
     def begin(self, entry: Entry, attempt: int) -> Entry | None:
         """Writes down that it is started; None where somebody else decided otherwise meanwhile."""

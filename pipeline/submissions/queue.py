@@ -73,6 +73,18 @@ def places(entries: Sequence[Entry], at: datetime) -> dict[str, Place]:
     return found
 
 
+def earlier_ones(entry: Entry, entries: Iterable[Entry], course: Course) -> int:
+    """How many pushes before this one, which it does not supersede, are not over and may each need an attempt."""
+    assignment = course.assignment(entry.assignment)
+    deadline = assignment.deadline if assignment else None
+    days = late_days(entry.arrived, deadline)
+    return sum(
+        (one.student, one.assignment, one.priority) == (entry.student, entry.assignment, Priority.PUSH)
+        and late_days(one.arrived, deadline) < days
+        for one in entries
+    )
+
+
 def superseded(entries: Iterable[Entry], course: Course) -> dict[str, Entry]:
     """Waiting pushes that a newer one of the same student and assignment makes needless: id -> the newer one.
 

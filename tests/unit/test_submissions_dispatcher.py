@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.submissions import Clock, ScriptedBuilds, course_folder, entry
+from support.submissions import START, Clock, ScriptedBuilds, course_folder, entry
 
 from pipeline.errors import InfrastructureError, Outcome, ThrottledError, UsageError
 from pipeline.submissions.dispatcher import Dispatcher, Settings
@@ -204,6 +204,34 @@ def test_who_ends_a_submission_is_told_whether_it_ran_when_it_ended(house: House
 
     house.spool.change = started_meanwhile  # type: ignore[method-assign]
     assert drop(house.spool, one.id, "a duplicate").state is State.STARTED
+
+
+@pytest.mark.parametrize(("tries", "state"), [(1, State.WAITING), (4, State.PARKED)])
+def test_the_last_attempt_is_kept_for_a_push_in_time_that_no_server_could_grade(
+    house: House, tries: int, state: State
+) -> None:
+    """A late push, worth less, would use it up while the one in time waits for its next try or for staff."""
+    text = house.course.course_file.read_text().replace("attempts = 20", "attempts = 1")
+    house.course.course_file.write_text(text.replace("2099-01-31T23:59:59+01:00", START.isoformat()))
+    in_time, late = entry("ada", 1, 0), entry("ada", 2, 30)
+    house.spool.add(in_time)
+    house.spool.add(late)
+    for _ in range(tries):
+        house.clock.forward(minutes=10)
+        house.steps(2)
+        house.builds.finish(in_time.id, Outcome.INFRASTRUCTURE, None)
+        house.steps(2)
+    assert house.state(in_time.id) is state
+    assert late.id not in house.builds.started
+    assert "may need the last attempt" in house.spool.get(late.id).reason
+    if state is State.PARKED:
+        retry(house.spool, in_time.id)
+    for _ in range(3):
+        house.clock.forward(minutes=10)
+        house.steps(2)
+        house.builds.finish_all()
+    house.steps()
+    assert (house.state(in_time.id), house.state(late.id)) == (State.GRADED, State.REFUSED)
 
 
 def test_an_older_push_can_be_graded_after_staff_have_ended_the_newer_one(house: House) -> None:
