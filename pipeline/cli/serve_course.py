@@ -37,7 +37,6 @@ def serve_course(folder: Path, host: str, port: int, url: str | None, slots: int
     console = output()
     address = url or f"http://{host}:{port}"
     number = slots or max(1, (os.cpu_count() or 1) // 2)
-    course.closing_file.unlink(missing_ok=True)
 
     def complain(said: str) -> None:
         console.print(styled(f"to be tried again: {said}"))

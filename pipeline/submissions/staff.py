@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.backends.ci import Builds
-from pipeline.errors import InfrastructureError, UsageError
+from pipeline.errors import CourseError, InfrastructureError, UsageError
 from pipeline.files import write_text
 from pipeline.lock import in_turn
 from pipeline.submissions.entry import Entry, State, now
@@ -31,14 +32,7 @@ def create_course(folder: Path, template: Path | None) -> CourseFolder:
     for part in (course.folder, course.repositories, course.spool, course.builds, course.secrets):
         part.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not course.course_file.exists():
-        hint = "name a course.toml with --from"
-        if template is None:
-            raise UsageError(f"{folder} has no course.toml yet", hint=hint)
-        try:
-            text = template.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{template} cannot be read: {error}", hint=hint) from None
-        write_text(course.course_file, text)
+        lay_settings(course, template)
     settings = course.course()
     if not course.named():
         write_text(course.name_file, f"{settings.name}\n")
@@ -56,6 +50,25 @@ def strangers(course: CourseFolder) -> list[str]:
         for one in assignment.extensions
         if one.student not in known
     ]
+
+
+def lay_settings(course: CourseFolder, template: Path | None) -> None:
+    """What cannot be read as settings is taken away again: staff mend the template, and the next time it is taken."""
+    hint = "name a course.toml with --from"
+    if template is None:
+        raise UsageError(f"{course.folder} has no course.toml yet", hint=hint)
+    try:
+        text = template.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{template} cannot be read: {error}", hint=hint) from None
+    write_text(course.course_file, text)
+    try:
+        course.course()
+    except CourseError as error:
+        course.course_file.unlink()
+        laid, given = str(course.course_file), str(template)
+        faults = [replace(one, where=one.where.replace(laid, given)) for one in error.faults]
+        raise CourseError(error.message.replace(laid, given), hint=error.hint, faults=faults) from None
 
 
 def add_student(

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.submissions import course_folder
 
 from pipeline.cli import serve_course
+from pipeline.cli.app import call
 from pipeline.cli.serve_course import KeptProcess, refuse_taken
-from pipeline.errors import UsageError
+from pipeline.errors import USAGE_EXIT_CODE, UsageError
+from pipeline.submissions.dispatching import only_dispatcher
 
 PATIENCE_S = 60.0
 
@@ -53,6 +56,15 @@ def test_pages_that_were_killed_are_started_again_and_that_is_said(kept: Kept) -
     while kept.process.process is first:
         waited.wait(0.01)
     assert kept.process.process.poll() is None
+
+
+def test_a_second_server_of_a_course_goes_and_changes_nothing_of_the_first(tmp_path: Path) -> None:
+    """Which may be telling its pushers just now that it stops."""
+    course = course_folder(tmp_path)
+    with only_dispatcher(course):
+        course.closing_file.touch()
+        assert call(["serve", "--course", str(course.folder), "--pages-port", "1"]) == USAGE_EXIT_CODE
+        assert course.closing_file.exists()
 
 
 def test_a_port_that_is_taken_is_named_with_the_option_that_changes_it() -> None:
