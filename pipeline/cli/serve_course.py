@@ -54,6 +54,8 @@ def serve_course(folder: Path, host: str, port: int, url: str | None, slots: int
         if running:
             console.print(styled(f"stopping {running} builds; they go on at the next start"))
         dispatcher.pause()
+        for said in dispatcher.troubles:
+            console.print(styled(f"did not stop: {said}"))
         # pushers who follow are told, and their pushes end well, before the pages go
         course.closing_file.touch()
 

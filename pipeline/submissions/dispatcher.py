@@ -89,8 +89,11 @@ class Dispatcher:
     def pause(self) -> None:
         """Stops what runs, in order; it waits, and the next dispatcher goes on with it. No try is used up.
 
-        It is written down first: a build found stopped for no reason would be the staff's affair.
+        It is written down first: a build found stopped for no reason would be the staff's affair. Those that did not
+        stop are in `troubles`.
         """
+
+        self.troubles = []
 
         def stop(entry: Entry) -> bool:
             self.change(entry, state=State.WAITING, reason="the server was stopped", tries=entry.tries - 1)

@@ -142,6 +142,7 @@ def test_who_was_told_that_the_server_stops_is_not_told_so_for_ever(house: House
 def test_one_build_that_does_not_stop_keeps_no_other_running(house: House) -> None:
     house.dispatcher.step()
     house.builds.stubborn = True
+    house.dispatcher.troubles = ["what went wrong in the last step"]
     house.dispatcher.pause()
     entries = house.spool.active()
     assert [(one.state, one.tries) for one in entries] == [(State.WAITING, 0)] * 2
