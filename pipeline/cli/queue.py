@@ -21,6 +21,7 @@ from pipeline.submissions.entry import Entry, State, now
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.hook_server import answering_hooks
 from pipeline.submissions.queue import Place, places
+from pipeline.submissions.regrades import words_of
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import drop as end_ungraded
 from pipeline.submissions.staff import retry as try_again
@@ -63,6 +64,7 @@ def line(entry: Entry, place: Place | None) -> str:
         said = f"by {entry.superseded_by[:10]}"
     if entry.state is State.GRADED and entry.outcome is not None:
         said = entry.outcome.value if entry.points is None else f"{entry.outcome.value}, {entry.points:g} points"
+    said = "; ".join(filter(None, (said, words_of(entry))))
     return f"{entry.short}  {entry.state.value:<10}  {entry.student:<20} {entry.assignment:<20} {said}"
 
 

@@ -61,6 +61,14 @@ def again(entry: Entry, number: int) -> Entry:
     return Entry(id=name, regrade_of=entry.id, priority=Priority.REGRADE, **values)
 
 
+def words_of(entry: Entry) -> str:
+    """What tells a regrade from a push, for whoever reads a list; empty for a push."""
+    if not entry.regrade_of:
+        return ""
+    counts = ", and counts in its place" if entry.applied else "; it does not count before the staff say so"
+    return f"submission {entry.regrade_of[:10]} graded again{'' if entry.state is State.REFUSED else counts}"
+
+
 def pending(over: Sequence[Entry]) -> list[Entry]:
     """Regrades that have ended and were neither applied nor discarded."""
     return [one for one in over if one.regrade_of and one.state is State.GRADED and one.applied is None]

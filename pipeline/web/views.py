@@ -19,6 +19,7 @@ from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.follow import ConsoleTail
 from pipeline.submissions.grades import grades
 from pipeline.submissions.queue import Place, places
+from pipeline.submissions.regrades import words_of
 from pipeline.verdict import PUBLISHED
 
 LOG_LINES = 2000
@@ -91,11 +92,11 @@ def rows(entries: Iterable[Entry], active: list[Entry]) -> list[Row]:
 
 def row(entry: Entry, place: Place | None) -> Row:
     if place is not None:
-        what = f"place {place.number} of {place.waiting}: {place.reason}"
+        how = f"place {place.number} of {place.waiting}: {place.reason}"
     elif entry.state is State.SUPERSEDED:
-        what = f"by {entry.superseded_by[:10]}"
+        how = f"by {entry.superseded_by[:10]}"
     else:
-        what = entry.reason
+        how = entry.reason
     return Row(
         id=entry.id,
         short=entry.short,
@@ -103,7 +104,7 @@ def row(entry: Entry, place: Place | None) -> Row:
         assignment=entry.assignment,
         arrived=entry.arrived.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         state=entry.outcome.value if entry.state is State.GRADED and entry.outcome else entry.state.value,
-        what=what,
+        what="; ".join(filter(None, (words_of(entry), how))),
         points=points(entry),
         is_over=entry.state.is_over,
         is_live=entry.state in {State.WAITING, State.STARTED},

@@ -11,9 +11,11 @@ from flask.testing import FlaskClient
 from support.submissions import ScriptedBuilds, course_folder, entry
 from werkzeug.test import TestResponse
 
+from pipeline.cli.app import call
 from pipeline.errors import Outcome
 from pipeline.submissions.entry import Entry, State
 from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.regrades import apply, regrade
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import add_student
 from pipeline.web.access import staff_token
@@ -140,6 +142,24 @@ def test_staff_see_which_files_of_the_spool_cannot_be_read(site: Site) -> None:
     broken = site.spool.active_folder / f"{site.entry.id}.json"
     broken.write_text("{")
     assert broken.name in site.browser("staff").get("/course").get_data(as_text=True)
+
+
+def test_a_regrade_is_told_from_what_was_pushed(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
+    """Else its owner takes its points, which do not count yet, for a grade."""
+
+    def graded(one: Entry) -> Entry:
+        return one.model_copy(update={"state": State.GRADED, "outcome": Outcome.FAILED, "points": 40.0})
+
+    site.spool.change(site.entry.id, graded)
+    (again,) = regrade(site.spool, site.entry.assignment)
+    for words in ("graded again; it does not count before the staff say so", "graded again, and counts in its place"):
+        pages = [site.browser("ada").get(page).get_data(as_text=True) for page in own_pages(site)[:1]]
+        pages.append(site.browser("ada").get(f"/submissions/{again.id}").get_data(as_text=True))
+        assert call(["queue", "list", "--all", str(site.course.folder)]) == 0
+        said = f"submission {site.entry.short} {words}"
+        assert all(said in text for text in [*pages, capfd.readouterr().out])
+        site.spool.change(again.id, graded)
+        apply(site.spool)
 
 
 @pytest.mark.parametrize("state", [State.PARKED, State.GRADED])
