@@ -153,6 +153,18 @@ def test_a_push_while_the_settings_are_broken_is_kept_and_found_later(course: Co
     assert [one.new for one in reconcile(course, Spool(course.spool))] == [commit]
 
 
+def test_a_pusher_reads_what_to_do_and_not_what_is_wrong_in_the_settings(course: CourseFolder, clone: Clone) -> None:
+    """Which may hold what no student is to know: a fault names what stands there."""
+    text = course.course_file.read_text()
+    course.course_file.write_text(text.replace("attempts = 20", 'attempts = "the secret answer"'))
+    clone.commit("x = 1\n")
+    said = clone.push(check=False)
+    assert "settings cannot be read" in said
+    assert "tell the staff, and push again" in said
+    assert "secret answer" not in said
+    assert str(course.folder) not in said.replace(str(course.repositories), "")
+
+
 def test_what_a_build_server_says_is_harmless_for_a_terminal(course: CourseFolder, clone: Clone) -> None:
     class Odd(ScriptedBuilds):
         def start(self, entry: Entry) -> None:
