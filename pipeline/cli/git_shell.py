@@ -6,6 +6,7 @@ Each push starts this: it imports no more than it needs (tests/unit/test_imports
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from pipeline.submissions.folder import CourseFolder
 ASKED = re.compile(r"(git-receive-pack|git-upload-pack) '/?(?:git/)?([a-z0-9-]{1,63})/([a-z0-9-]{1,63})\.git'")
 PROTOCOL = re.compile(r"version=[0-2]")
 FOLLOWS = "PIPELINE_PUSH_FOLLOWS"
+AT_ONCE = 16
 NOT_YOURS = "there is no such repository, or it is another's"
 
 
@@ -34,6 +36,26 @@ def asked_for(course: CourseFolder, student: str, command: str) -> list[str]:
     if owner != student or not is_member(course, student) or not course.repository(owner, assignment).is_dir():
         raise UsageError(NOT_YOURS, hint="the staff can tell you its address")
     return ["git", service.removeprefix("git-"), str(course.repository(owner, assignment))]
+
+
+def take_place(folder: Path, student: str) -> int:
+    """One of the places that a student has, a lock that git holds until it ends. Raises UsageError where none is free.
+
+    A push may use as much memory as `git_process` says: nobody's fill the machine.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for number in range(AT_ONCE):
+        descriptor = os.open(folder / f"{student}.{number}", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+        else:
+            os.set_inheritable(descriptor, True)
+            return descriptor
+    raise UsageError(
+        f"{AT_ONCE} of your pushes and fetches run already", hint="wait for one of them to end, then try again"
+    )
 
 
 def is_member(course: CourseFolder, student: str) -> bool:
@@ -52,7 +74,9 @@ def main(arguments: list[str]) -> int:
     tolerate_any_text()
     try:
         folder, student = arguments
-        command = asked_for(CourseFolder.open(Path(folder)), student, os.environ.get("SSH_ORIGINAL_COMMAND", ""))
+        course = CourseFolder.open(Path(folder))
+        command = asked_for(course, student, os.environ.get("SSH_ORIGINAL_COMMAND", ""))
+        take_place(course.ssh_places, student)
     except PipelineError as error:
         return refuse(error)
     except OSError as error:

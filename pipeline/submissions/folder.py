@@ -30,6 +30,7 @@ class CourseFolder:
         self.alerted_file = self.spool / "alerted.json"
         self.name_file = self.spool / "course"
         self.dispatcher_lock = self.spool / "dispatcher.lock"
+        self.ssh_places = self.spool / "ssh"
         self.hook_socket = self.spool / "hooks.sock"
 
     @classmethod

@@ -14,7 +14,7 @@ from support.deaths import of_first, passed
 from support.pushes import STUDENT, Clone, clone_of_ada, course_of_ada, dispatching, spooled
 from support.submissions import ScriptedBuilds
 
-from pipeline.cli.git_shell import asked_for
+from pipeline.cli.git_shell import AT_ONCE, asked_for, take_place
 from pipeline.errors import UsageError
 from pipeline.submissions.arrivals import reconcile
 from pipeline.submissions.entry import Entry, State
@@ -207,6 +207,21 @@ def test_a_key_opens_the_own_repositories_to_git_and_nothing_else(course: Course
         assert refused.returncode
         assert "there is no such repository, or it is another's" in refused.stderr
     assert len(spooled(course)) == 1
+
+
+def test_one_students_connections_leave_memory_for_everybody_else(course: CourseFolder) -> None:
+    """git holds the place that its shell took, until it ends."""
+    held = [take_place(course.ssh_places, "ada") for _ in range(AT_ONCE - 1)]
+    asked = {**os.environ, "SSH_ORIGINAL_COMMAND": "git-upload-pack 'ada/mnist-train.git'"}
+    shell = [sys.executable, "-P", "-m", "pipeline.cli.git_shell", str(course.folder), "ada"]
+    with subprocess.Popen(shell, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=asked) as git:
+        assert git.stdin and git.stdout and git.stdout.read(4), "it has begun to speak"
+        refused = subprocess.run(shell, capture_output=True, text=True, env=asked)
+        assert "wait for one of them to end" in refused.stderr
+        os.close(take_place(course.ssh_places, "bob"))
+        git.stdin.write(b"0000")
+    for one in (take_place(course.ssh_places, "ada"), *held):
+        os.close(one)
 
 
 @pytest.mark.parametrize(
