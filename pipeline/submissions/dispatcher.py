@@ -192,7 +192,11 @@ class Dispatcher:
         """Takes over what has become of a started build."""
         try:
             look = self.builds.look(entry)
+        except ThrottledError as error:
+            return self.change(entry, reason=error.message)
         except PipelineError as error:
+            if self.is_stuck(entry):
+                return self.give_up(entry, error.message)
             return self.change(entry, reason=error.message)
         if look.state == "lost":
             self.again(entry, look.reason)
@@ -208,9 +212,13 @@ class Dispatcher:
         """Whether a build has run past every limit of its own, by a clock that nobody sets."""
         return self.ticks() > self.first_seen.setdefault(entry.id, self.ticks()) + self.settings.longest_s
 
-    def give_up(self, entry: Entry) -> bool:
-        """A build that does not end takes no slot for ever; whether it can be stopped, staff are told."""
+    def give_up(self, entry: Entry, why: str = "") -> bool:
+        """A build that does not end takes no slot for ever; whether it can be stopped, staff are told.
+
+        `why` says what has kept its end from being seen.
+        """
         reason = f"its build did not end within {self.settings.longest_s / 3600:g} h and was stopped"
+        reason = "; ".join(filter(None, (reason, why)))
         try:
             self.builds.cancel(entry)
         except PipelineError as error:

@@ -9,7 +9,7 @@ import pytest
 from support.submissions import Clock, ScriptedBuilds, course_folder, entry
 
 from pipeline.backends.ci import Look
-from pipeline.errors import CourseError, InfrastructureError, UsageError
+from pipeline.errors import CourseError, InfrastructureError, ThrottledError, UsageError
 from pipeline.submissions.dispatcher import Dispatcher, Settings
 from pipeline.submissions.dispatching import dispatch, only_dispatcher
 from pipeline.submissions.entry import Entry, State
@@ -120,6 +120,24 @@ def test_a_build_that_never_ends_takes_no_slot_for_ever(house: House, stubborn: 
     parked = house.spool.get(house.ada.id)
     assert (parked.state, house.state(house.bob)) == (State.PARKED, State.GRADED)
     assert ("kill -9 7" if stubborn else "did not end within 1 h") in parked.reason
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (InfrastructureError("Jenkins refused result.json with 302"), State.PARKED),
+        (ThrottledError("Jenkins cannot be reached", wait_s=10), State.STARTED),
+    ],
+)
+def test_a_build_that_nobody_can_look_at_takes_no_slot_for_ever(house: House, error: Exception, state: State) -> None:
+    """One whose server is away is waited for: it may have ended well meanwhile."""
+    house.dispatcher.step()
+    house.builds.odd["ada"] = error
+    for _ in range(3):
+        house.dispatcher.step()
+        house.ticks += 3000
+    assert house.state(house.ada) is state
+    assert str(error) in house.spool.get(house.ada.id).reason
 
 
 def test_a_clock_that_is_set_back_keeps_nobody_waiting(house: House) -> None:
