@@ -15,6 +15,8 @@ from pipeline.faults import point
 
 NEARLY_FULL_BYTES = 16 * 2**20
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota of disk space is used up"}
+REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
 
 
 def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> None:
@@ -65,9 +67,20 @@ def machine_fault(error: OSError) -> InfrastructureError:
     where = f": {error.filename}" if error.filename else ""
     if error.errno in FULL:
         return InfrastructureError(f"{FULL[error.errno]}{where}", hint="make room there, then `pipeline resume`")
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return InfrastructureError(f"{error.strerror}{where}", hint="let this user write there, or name another --out")
+    if error.errno in REFUSED:
+        return InfrastructureError(
+            f"{error.strerror}{where}", hint="let this user read and write there, or name another folder"
+        )
+    if error.errno in NO_FOLDER:
+        return InfrastructureError(
+            f"{error.strerror}{where}", hint="a file stands where a folder is needed: name another"
+        )
     return InfrastructureError(f"the system refused something: {error.strerror or error}{where}", hint="tell the staff")
+
+
+def is_of_the_machine(error: OSError) -> bool:
+    """Whether a person can mend it by making room, or with other rights or names; any other may be a fault of ours."""
+    return error.errno in {*FULL, *REFUSED, *NO_FOLDER}
 
 
 def nearly_full(folder: Path) -> bool:

@@ -20,6 +20,7 @@ from pipeline import __version__
 from pipeline.cli.output import show_error, write
 from pipeline.cli.streams import tolerate_any_text
 from pipeline.errors import USAGE_EXIT_CODE, AbortedError, InfrastructureError, PipelineError, UsageError
+from pipeline.files import is_of_the_machine, machine_fault
 from pipeline.signals import never_swallowed
 
 COMMANDS = {
@@ -108,8 +109,19 @@ def call(arguments: Sequence[str], app: typer.Typer | None = None) -> int:
         stopped = AbortedError("stopped")
         show_error(stopped)
         return stopped.exit_code
+    except OSError as error:
+        return shown_fault(error)
     except Exception as error:
         return own_fault(error)
+
+
+def shown_fault(error: OSError) -> int:
+    """What a person can mend is said in words; what else the system refuses is a fault that nobody foresaw."""
+    if not is_of_the_machine(error):
+        return own_fault(error)
+    fault = machine_fault(error)
+    show_error(fault)
+    return fault.exit_code
 
 
 def usage_error(error: typer.TyperException) -> UsageError:

@@ -18,7 +18,7 @@ from pipeline.cli.streams import tolerate_any_text
 from pipeline.errors import InfrastructureError, PipelineError, UsageError
 from pipeline.files import machine_fault
 from pipeline.git_process import ENVIRONMENT, MEMORY_KB, PROCESSOR_S
-from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.folder import MEND_MEMBERS, CourseFolder
 
 ASKED = re.compile(r"(git-receive-pack|git-upload-pack) '/?(?:git/)?([a-z0-9-]{1,63})/([a-z0-9-]{1,63})\.git'")
 PROTOCOL = re.compile(r"version=[0-2]")
@@ -65,9 +65,7 @@ def is_member(course: CourseFolder, student: str) -> bool:
     except FileNotFoundError:
         return False
     except (ValueError, TypeError) as error:
-        raise InfrastructureError(
-            f"{course.members_file} cannot be read", hint="restore it, or add the students anew"
-        ) from error
+        raise InfrastructureError(f"{course.members_file} cannot be read", hint=MEND_MEMBERS) from error
 
 
 def main(arguments: list[str]) -> int:

@@ -11,6 +11,8 @@ from pipeline.submissions.names import checked_id, checked_name
 if TYPE_CHECKING:
     from pipeline.settings import Course
 
+MEND_MEMBERS = "bring it back from a backup; or remove it and add each student again, who then has a new token"
+
 
 class CourseFolder:
     """Paths only; what is in them belongs to the other modules of this package."""

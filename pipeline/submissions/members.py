@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.files import write_json
 from pipeline.frozen import Name
-from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.folder import MEND_MEMBERS, CourseFolder
 from pipeline.submissions.names import checked_name
 from pipeline.text import one_line
 
@@ -44,9 +44,7 @@ def read_members(course: CourseFolder) -> dict[str, Member]:
     except FileNotFoundError:
         return {}
     except (ValidationError, json.JSONDecodeError) as error:
-        raise InfrastructureError(
-            f"{course.members_file} cannot be read", hint="restore it, or add the students anew"
-        ) from error
+        raise InfrastructureError(f"{course.members_file} cannot be read", hint=MEND_MEMBERS) from error
 
 
 def add_member(course: CourseFolder, name: str, keys: tuple[str, ...] = ()) -> str:

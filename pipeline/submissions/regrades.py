@@ -36,7 +36,7 @@ def regrade(spool: Spool, assignment: str, students: Sequence[str] = ()) -> list
     over = spool.over()
     unended = [one for one in spool.active() if one.regrade_of]
     if any(one.assignment == assignment for one in [*pending(over), *unended]):
-        raise UsageError(f"a regrade of {assignment} is open", hint="`pipeline regrade apply` or `discard` it first")
+        raise UsageError(f"a regrade of {assignment} is open", hint="`pipeline regrade apply DIR` or `discard` first")
     rounds = len(unended) + sum(one.regrade_of != "" for one in over)
     chosen = [
         one
@@ -47,7 +47,7 @@ def regrade(spool: Spool, assignment: str, students: Sequence[str] = ()) -> list
         and (not students or one.student in students)
     ]
     if not chosen:
-        raise UsageError(f"nothing of {assignment} was graded yet", hint="`pipeline grades` shows what was")
+        raise UsageError(f"nothing of {assignment} was graded yet", hint="`pipeline grades DIR` shows what was")
     added = [again(one, rounds) for one in chosen]
     for one in added:
         spool.add(one)

@@ -42,7 +42,8 @@ def read_remotes(course: CourseFolder) -> list[Remote]:
         return []
     except ValidationError as error:
         raise InfrastructureError(
-            f"{course.remotes_file} cannot be read", hint="restore it, or add the students anew with --url"
+            f"{course.remotes_file} cannot be read",
+            hint="bring it back from a backup; or remove it and add the students again with --url",
         ) from error
     return [Remote(student, name, url) for student, urls in found.items() for name, url in urls.items()]
 

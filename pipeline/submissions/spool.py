@@ -110,7 +110,9 @@ class Spool:
         with self.locked():
             entry = read(self.over_folder / f"{checked_id(submission)}.json")
             if entry is None:
-                raise UsageError(f"submission {submission} is not over", hint="`pipeline queue` shows how it stands")
+                raise UsageError(
+                    f"submission {submission} is not over", hint="`pipeline queue list DIR` shows how it stands"
+                )
             changed = change(entry)
             self.write(self.over_folder, changed)
             return changed

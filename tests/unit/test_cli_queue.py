@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
-from support.submissions import course_folder, entry
+from support.submissions import EXAMPLE, course_folder, entry
 
 from pipeline.cli.app import call
 from pipeline.errors import Outcome
@@ -32,3 +33,32 @@ def test_a_list_says_which_files_are_missing_in_it(
     assert "ada" in told.out or command == ["regrade", "show"]
     assert str(broken) in told.err
     assert "move it away" in told.err
+
+
+def test_a_folder_that_cannot_be_made_or_entered_is_no_fault_of_the_pipeline(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    course = course_folder(tmp_path)
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(course.spool))
+
+    create = ["course", "create", str(tmp_path / "file" / "course"), "--from", str(EXAMPLE)]
+    for command, patched in ((create, False), (["queue", "list", str(course.folder)], True)):
+        if patched:
+            monkeypatch.setattr(Spool, "__init__", refused)
+        assert call(command) == Outcome.INFRASTRUCTURE.exit_code
+        said = capfd.readouterr().err
+        assert "fault of the pipeline itself" not in said
+        assert "hint:" in said and "name another" in said
+
+
+def test_staff_are_told_how_to_mend_a_list_of_members(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Adding students anew alone does not: the file is read first."""
+    course = course_folder(tmp_path)
+    course.members_file.write_text("{")
+    assert call(["course", "add-student", str(course.folder), "ada"]) != 0
+    assert "remove it and add each student again" in capfd.readouterr().err
+    course.members_file.unlink()
+    assert call(["course", "add-student", str(course.folder), "ada"]) == 0
