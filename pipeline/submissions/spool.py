@@ -48,10 +48,14 @@ class Spool:
 
     def add(self, entry: Entry) -> bool:
         """Puts a new entry; False where its id is known already, whatever has become of it."""
+        return self.add_made(entry.id, lambda: entry)
+
+    def add_made(self, submission: str, make: Callable[[], Entry]) -> bool:
+        """Puts the entry that is made of `everything` while nobody else adds one; False where it is known."""
         with self.locked():
-            if self.knows(entry.id):
+            if self.knows(submission):
                 return False
-            self.write(self.active_folder, entry)
+            self.write(self.active_folder, make())
             return True
 
     def knows(self, submission: str) -> bool:
@@ -130,6 +134,10 @@ class Spool:
     def over(self) -> list[Entry]:
         """Those that are over and can be read, the earliest first."""
         return list(self.read_all(self.over_folder))
+
+    def everything(self) -> list[Entry]:
+        """All that can be read, also for whoever holds the lock: nothing is moved."""
+        return [*self.read_all(self.active_folder), *self.read_all(self.over_folder)]
 
     def read_all(self, folder: Path) -> list[Entry]:
         """The folder's entries; for a moment from memory while nothing was renamed in it: whoever waits asks often."""

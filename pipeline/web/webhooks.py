@@ -16,13 +16,14 @@ from typing import Any
 from flask import Blueprint, Response, abort, current_app, request
 from pydantic import BaseModel, Field, ValidationError
 
+from pipeline.settings import Course
 from pipeline.submissions.arrivals import entry_of
 from pipeline.submissions.entry import COMMIT, Entry, State, now
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.receiving import refusals
 from pipeline.submissions.references import BRANCH, Update, politely
 from pipeline.submissions.reflogs import Moved
-from pipeline.submissions.remotes import Remote, owner_of, read_remotes
+from pipeline.submissions.remotes import owner_of, read_remotes
 from pipeline.submissions.spool import Spool
 from pipeline.text import one_line
 
@@ -125,42 +126,45 @@ def accept(course: CourseFolder, push: Push, at: datetime) -> list[str]:
     if push.update.deletes:
         return [f"nothing to do: {BRANCH} was deleted, and what was submitted stays"]
     spool = Spool(course.spool)
-    entry = entry_to_spool(course, remote, push, in_line(spool, remote, push, arrival(push, at)))
-    known = None if spool.add(entry) else spool.find(entry.id)
-    if known is not None:
-        return [f"submission {known.short} is known already: {known.state}"]
+    settings, moved = course.course(), Moved(push.before, push.after, arrival(push, at))
+    pushed = entry_of(settings.name, remote.student, remote.assignment, remote.url, moved, attempt=1)
+
+    def placed() -> Entry:
+        found = pushed.model_copy(update={"arrived": in_line(pushed, spool.everything())})
+        return checked(found, push, settings)
+
+    is_new, entry = spool.add_made(pushed.id, placed), spool.get(pushed.id)
+    if not is_new:
+        return [f"submission {entry.short} is known already: {entry.state}"]
     return [f"submission {entry.short}: {entry.reason or entry.state}"]
 
 
-def in_line(spool: Spool, remote: Remote, push: Push, arrived: datetime) -> datetime:
+def in_line(entry: Entry, among: Iterable[Entry]) -> datetime:
     """Behind the push that it builds on and before the one that builds on it, in whichever order their events come.
 
     GitHub tells times by the second, and the others' are those of the events.
     """
-    whose = (remote.student, remote.assignment)
-    pushed = [one for one in [*spool.active(), *spool.over()] if (one.student, one.assignment) == whose]
-    first = min((one.arrived for one in pushed if one.old == push.after), default=None)
-    last = max((one.arrived for one in pushed if one.new == push.before), default=None)
+    whose, arrived = (entry.student, entry.assignment), entry.arrived
+    pushed = [one for one in among if (one.student, one.assignment) == whose]
+    first = min((one.arrived for one in pushed if one.old == entry.new), default=None)
+    last = max((one.arrived for one in pushed if one.new == entry.old), default=None)
     if first is not None:
         arrived = min(arrived, first - INSTANT)
     return arrived if last is None else max(arrived, last + INSTANT)
 
 
-def entry_to_spool(course: CourseFolder, remote: Remote, push: Push, arrived: datetime) -> Entry:
+def checked(entry: Entry, push: Push, settings: Course) -> Entry:
     """As the hooks would take it: what they refuse is spooled as refused, for the student to see.
 
     How many attempts were used is left to the dispatcher, which counts when it starts.
     """
-    settings = course.course()
-    assignment = settings.assignment_of(remote.student, remote.assignment)
-    reasons = refusals([push.update], assignment, [], remote.student, arrived)
+    assignment = settings.assignment_of(entry.student, entry.assignment)
+    reasons = refusals([push.update], assignment, [], entry.student, entry.arrived)
     if push.forced and not push.update.creates:
         reasons.append(f"{BRANCH} was rewritten (force-push), and what was submitted stays; push a new commit")
-    moved = Moved(push.before, push.after, arrived)
-    entry = entry_of(settings.name, remote.student, remote.assignment, remote.url, moved, attempt=1)
     if not reasons:
         return entry
-    return entry.model_copy(update={"state": State.REFUSED, "reason": "; ".join(reasons), "ended": arrived})
+    return entry.model_copy(update={"state": State.REFUSED, "reason": "; ".join(reasons), "ended": entry.arrived})
 
 
 def arrival(push: Push, at: datetime) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,30 @@ def test_pushes_keep_their_order_within_a_second_and_however_their_events_come(
     assert [one.new for one in site.spooled()] == commits[1:]
     Dispatcher(site.course, site.spool, builds := ScriptedBuilds(), Settings(1)).step()
     assert [site.spool.get(one).new for one in builds.started] == commits[-1:]
+
+
+def test_events_that_come_at_the_same_time_keep_their_order(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each comes while all before it are being taken, and finds the push that it builds on all the same."""
+    commits, line, others = [f"{number}" * 40 for number in range(1, 7)], webhooks.in_line, []
+
+    def told(at: int) -> dict[str, Any]:
+        event = github(before=commits[at], after=commits[at + 1])
+        event["repository"]["pushed_at"] = int(datetime.now(UTC).timestamp()) - 60
+        return event
+
+    def slowly(*arguments: Any) -> datetime:
+        found = line(*arguments)
+        if len(others) < len(commits) - 2:
+            others.append(threading.Thread(target=site.other().send, args=("github", told(len(others) + 1))))
+            others[-1].start()
+            others[-1].join(0.3)
+        return found
+
+    monkeypatch.setattr(webhooks, "in_line", slowly)
+    site.send("github", told(0))
+    for one in others:
+        one.join()
+    assert [one.new for one in site.spooled()] == commits[1:]
 
 
 @pytest.mark.parametrize(

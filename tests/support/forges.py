@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import hmac
 import json
@@ -54,6 +55,12 @@ class Site:
         self.secret = webhook_secret(self.course)
         self.client: FlaskClient = create_app(self.course, ScriptedBuilds()).test_client()
         self.spool = Spool(self.course.spool)
+
+    def other(self) -> Site:
+        """For another thread: one client sends one event at a time."""
+        found = copy.copy(self)
+        found.client = self.client.application.test_client()
+        return found
 
     def send(self, forge: str, told: Any, *, secret: str | None = None, event: str | None = None) -> TestResponse:
         return self.post(
