@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.cli.streams import discard, tolerate_any_text
-from pipeline.errors import InfrastructureError, Outcome, PipelineError
+from pipeline.errors import CourseError, InfrastructureError, PipelineError
 from pipeline.files import machine_fault
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.hook_client import UPDATES_BYTES
@@ -64,7 +64,7 @@ def failed(error: Exception) -> int:
     from pipeline.cli.app import own_fault  # the whole command line, which no push needs that goes well
     from pipeline.cli.output import show_error
 
-    if isinstance(error, PipelineError) and error.outcome is Outcome.COURSE:
+    if isinstance(error, CourseError):
         # what is wrong with them is said where the dispatcher runs: its words may quote what no student is to read
         error = InfrastructureError(
             "the course's settings cannot be read at present",

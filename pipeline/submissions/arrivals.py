@@ -46,7 +46,7 @@ def spool_pushes(course: CourseFolder, spool: Spool, student: str, assignment: s
 
 def unspooled(course: CourseFolder, spool: Spool, settings: Course, student: str, assignment: str) -> list[Entry]:
     pushed = entries_of_pushes(course, settings.name, student, assignment)
-    asked = settings.assignment(assignment)
+    asked = settings.assignment_of(student, assignment)
     return [one for one in pushed if not spool.knows(one.id) and spool.add(let_in(one, asked))]
 
 

@@ -161,7 +161,7 @@ class Dispatcher:
 
     def is_kept_back(self, course: Course, used: int, entry: Entry, entries: list[Entry]) -> bool:
         """Whether it would take an attempt from a push in better time, which waits for want of a server."""
-        assignment = course.assignment(entry.assignment)
+        assignment = course.assignment_of(entry.student, entry.assignment)
         if assignment is None or assignment.attempts is None:
             return False
         return used + earlier_ones(entry, entries, course) >= assignment.attempts

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.files import write_json
 from pipeline.frozen import Name
+from pipeline.lock import in_turn
 from pipeline.submissions.folder import MEND_MEMBERS, CourseFolder
 from pipeline.submissions.names import checked_name
 from pipeline.text import one_line
@@ -60,12 +61,14 @@ def add_member(course: CourseFolder, name: str, keys: tuple[str, ...] = ()) -> s
 
 def remove_member(course: CourseFolder, name: str) -> None:
     """Token and keys open nothing any more. Raises UsageError where there is no such member."""
-    members = read_members(course)
-    if name not in members:
-        raise UsageError(
-            f"the course has no student or team {one_line(name, 40)!r}", hint="`pipeline course list DIR` names them"
-        )
-    save(course, {other: one for other, one in members.items() if other != name})
+    with in_turn(course.roster_lock):
+        members = read_members(course)
+        if name not in members:
+            raise UsageError(
+                f"the course has no student or team {one_line(name, 40)!r}",
+                hint="`pipeline course list DIR` names them",
+            )
+        save(course, {other: one for other, one in members.items() if other != name})
 
 
 def save(course: CourseFolder, members: dict[str, Member]) -> None:

@@ -75,7 +75,7 @@ def places(entries: Sequence[Entry], at: datetime) -> dict[str, Place]:
 
 def earlier_ones(entry: Entry, entries: Iterable[Entry], course: Course) -> int:
     """How many pushes before this one, which it does not supersede, are not over and may each need an attempt."""
-    assignment = course.assignment(entry.assignment)
+    assignment = course.assignment_of(entry.student, entry.assignment)
     deadline = assignment.deadline if assignment else None
     days = late_days(entry.arrived, deadline)
     return sum(

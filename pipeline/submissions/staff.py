@@ -36,8 +36,9 @@ def create_course(folder: Path, template: Path | None) -> CourseFolder:
     settings = course.course()
     if not course.named():
         write_text(course.name_file, f"{settings.name}\n")
-    for name in read_members(course):
-        make_repositories(course, name)
+    with in_turn(course.roster_lock):
+        for name in read_members(course):
+            make_repositories(course, name)
     return course
 
 
