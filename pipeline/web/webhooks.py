@@ -20,6 +20,7 @@ from pipeline.settings import Course
 from pipeline.submissions.arrivals import entry_of
 from pipeline.submissions.entry import COMMIT, Entry, State, now
 from pipeline.submissions.folder import CourseFolder
+from pipeline.submissions.members import read_members
 from pipeline.submissions.receiving import refusals
 from pipeline.submissions.references import BRANCH, Update, politely
 from pipeline.submissions.reflogs import Moved
@@ -119,7 +120,7 @@ def read_push(forge: Forge, body: bytes) -> Push:
 def accept(course: CourseFolder, push: Push, at: datetime) -> list[str]:
     """Spools what is graded; what is said of the push."""
     remote = owner_of(read_remotes(course), push.repository.urls)
-    if remote is None:
+    if remote is None or remote.student not in read_members(course):
         return ["nothing to do: this repository is not on the roster"]
     if not push.update.is_graded:
         return politely([push.update]) or [f"nothing to do: only {BRANCH} is graded"]

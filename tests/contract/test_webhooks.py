@@ -16,6 +16,7 @@ from support.submissions import ScriptedBuilds
 from pipeline.backends.ci.local import LocalBuilds
 from pipeline.submissions.dispatcher import Dispatcher, Settings
 from pipeline.submissions.entry import State
+from pipeline.submissions.members import remove_member
 from pipeline.submissions.staff import add_student
 from pipeline.web import webhooks
 
@@ -104,6 +105,16 @@ def test_what_is_not_graded_is_answered_politely(values: dict[str, Any], says: s
     assert answer.status_code == 200
     assert says in answer.get_data(as_text=True)
     assert site.spooled() == []
+
+
+def test_what_a_student_who_was_taken_out_pushes_is_not_graded(site: Site) -> None:
+    """As with git over http and ssh; who is let in again pushes as before."""
+    remove_member(site.course, "ada")
+    assert "not on the roster" in site.send("github", github()).get_data(as_text=True)
+    assert site.spooled() == []
+    add_student(site.course, "ada")
+    site.send("github", github())
+    assert len(site.spooled()) == 1
 
 
 @every_forge
