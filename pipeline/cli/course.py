@@ -80,7 +80,10 @@ def remove(
     folder: Folder,
     name: Annotated[str, typer.Argument(help="of the student or team", metavar="NAME", show_default=False)],
 ) -> None:
-    """Void a token and all ssh keys. Repositories, submissions and grades stay; `add-student` lets in again."""
+    """Void a token and all ssh keys; what comes from a forge is not graded. `add-student` lets in again.
+
+    Repositories, submissions and grades stay.
+    """
     remove_member(CourseFolder.open(folder), name)
     output().print(styled(f"the token and the keys of {name} open nothing any more"))
 

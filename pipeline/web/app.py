@@ -99,4 +99,7 @@ def explain(error: HTTPException) -> Any:
         return error.response
     if request.path.startswith(("/git/", "/webhooks/")):
         return Response(f"{error.description}\n", error.code, mimetype="text/plain")
-    return render_template("web/error.html.j2", code=error.code, what=error.description), error.code
+    try:
+        return render_template("web/error.html.j2", code=error.code, what=error.description), error.code
+    except PipelineError as fault:  # who is asking cannot be said
+        return plain(fault.message)

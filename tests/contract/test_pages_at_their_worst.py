@@ -201,6 +201,14 @@ def test_pages_are_there_while_the_settings_are_broken(site: Site) -> None:
     assert site.app.test_client().get("/nowhere").status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/", "/login", "/nowhere"])
+def test_while_nobody_can_be_told_from_anybody_each_page_says_so_in_a_line(site: Site, path: str) -> None:
+    """Also a page that is nowhere, such as the icon that each browser asks for."""
+    site.course.members_file.write_text("{")
+    answer = site.browser.get(path)
+    assert (answer.status_code, answer.mimetype) == (503, "text/plain")
+
+
 def test_a_broken_entry_is_not_a_page_and_no_fault(site: Site) -> None:
     (site.course.spool / "active" / f"{site.entry.id}.json").write_text("{")
     answer = site.browser.get(f"/submissions/{site.entry.id}")
