@@ -233,11 +233,19 @@ class Run:
         try:
             return cls(folder.resolve(), Record.model_validate_json(path.read_bytes()))
         except FileNotFoundError:
-            raise UsageError(f"{folder} is no run's folder: it has no record.json") from None
+            raise UsageError(
+                f"{folder} is no run's folder: it has no record.json",
+                hint="name the folder that --out named for the run",
+            ) from None
         except OSError as error:
-            raise UsageError(f"{folder} is no run's folder that can be read: {error.strerror}") from None
+            raise UsageError(
+                f"{folder} is no run's folder that can be read: {error.strerror}", hint="let this user read it"
+            ) from None
         except ValidationError as error:
-            raise UsageError(f"{path} is not a record that this version reads: {error.error_count()} faults") from error
+            raise UsageError(
+                f"{path} is not a record that this version reads: {error.error_count()} faults",
+                hint="go on with the version that began the run, or begin another one",
+            ) from error
 
 
 def done(part: Part | None, stage: str) -> Part:

@@ -12,7 +12,7 @@ import pytest
 from pipeline import flow
 from pipeline.cli import begin, runs
 from pipeline.cli.app import call
-from pipeline.errors import Outcome
+from pipeline.errors import USAGE_EXIT_CODE, Outcome
 from pipeline.kinds.train import TrainJob
 from pipeline.listener import Listener
 from pipeline.practice import MNIST_TRAIN
@@ -192,3 +192,14 @@ def test_ids_times_and_attempts_have_a_form(option: str, value: str, tmp_path: P
     arguments = [*SUBMISSION, f"{option}={value}"]
     assert call(["stage", "fetch", ".", "--out", str(tmp_path / "run"), *arguments]) == 2
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("text", [None, "{"])
+def test_a_folder_that_is_no_runs_is_refused_with_what_to_do(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], text: str | None
+) -> None:
+    if text is not None:
+        (tmp_path / "record.json").write_text(text)
+    for command in ("resume", "cancel"):
+        assert call([command, str(tmp_path)]) == USAGE_EXIT_CODE
+        assert "hint:" in capfd.readouterr().err
