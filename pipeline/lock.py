@@ -37,6 +37,7 @@ def exclusive(path: Path, hint: str = "wait for it, or stop it with `pipeline ca
 @contextmanager
 def in_turn(path: Path) -> Iterator[None]:
     """Holds the lock of that file, which lies there for nothing else; waits for whoever has it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
