@@ -234,5 +234,5 @@ def changed(text: str, change: Any) -> Any:
     try:
         change(entry)
     except PipelineError as error:
-        abort(409, error.message)
+        abort(409, "; ".join(filter(None, (error.message, error.hint))))
     return redirect(url_for("pages.show", text=entry.id))

@@ -12,7 +12,7 @@ from support.submissions import ScriptedBuilds, course_folder, entry
 from werkzeug.test import TestResponse
 
 from pipeline.cli.app import call
-from pipeline.errors import Outcome
+from pipeline.errors import InfrastructureError, Outcome
 from pipeline.submissions.entry import Entry, State
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.regrades import apply, regrade
@@ -177,6 +177,20 @@ def test_a_running_build_is_stopped(site: Site) -> None:
     staff, at = site.browser("staff"), f"/submissions/{site.entry.id}"
     staff.post(f"{at}/cancel", data=form(staff, at))
     assert site.builds.running == set()
+
+
+def test_a_build_that_cannot_be_stopped_is_said_with_what_to_do(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: Entry) -> None:
+        raise InfrastructureError("process 7 did not stop", hint="kill -9 7")
+
+    monkeypatch.setattr(site.builds, "cancel", refused)
+    site.spool.change(site.entry.id, lambda one: one.model_copy(update={"state": State.STARTED}))
+    staff, at = site.browser("staff"), f"/submissions/{site.entry.id}"
+    answer = staff.post(f"{at}/cancel", data=form(staff, at))
+    assert answer.status_code == 409
+    text = answer.get_data(as_text=True)
+    assert "is ended ungraded, but its build goes on: process 7 did not stop" in text
+    assert "what it comes to does not count" in text
 
 
 def test_text_of_a_student_stays_text(site: Site) -> None:
