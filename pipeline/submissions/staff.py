@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.backends.ci import Builds
-from pipeline.errors import CourseError, InfrastructureError, UsageError
+from pipeline.errors import CourseError, InfrastructureError, ThrottledError, UsageError
 from pipeline.files import write_text
 from pipeline.lock import in_turn
 from pipeline.submissions.entry import Entry, State, now
@@ -150,7 +150,9 @@ def stop_build(builds: Builds, entry: Entry) -> None:
     try:
         builds.cancel(entry)
     except InfrastructureError as error:
+        # of a server that is away it says that it is asked again, which nobody does here
+        how = "stop it where it runs" if isinstance(error, ThrottledError) else error.hint
         raise InfrastructureError(
             f"submission {entry.short} is ended ungraded, but its build goes on: {error.message}",
-            hint="stop it where it runs, or let it end: what it comes to does not count",
+            hint=f"{how}, or let it end: what it comes to does not count",
         ) from error

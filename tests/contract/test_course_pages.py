@@ -190,7 +190,7 @@ def test_a_build_that_cannot_be_stopped_is_said_with_what_to_do(site: Site, monk
     assert answer.status_code == 409
     text = answer.get_data(as_text=True)
     assert "is ended ungraded, but its build goes on: process 7 did not stop" in text
-    assert "what it comes to does not count" in text
+    assert "kill -9 7, or let it end: what it comes to does not count" in text
 
 
 def test_text_of_a_student_stays_text(site: Site) -> None:
