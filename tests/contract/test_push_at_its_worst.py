@@ -124,6 +124,16 @@ def test_what_was_let_in_at_the_last_moment_is_not_too_late_by_what_the_hooks_to
     assert [(one.new, late_days(one.arrived, deadline)) for one in found] == list(zip(commits, (0, late), strict=True))
 
 
+def test_the_last_moment_is_that_of_the_students_own_deadline(course: CourseFolder, clone: Clone) -> None:
+    own = (now() + timedelta(hours=2)).replace(microsecond=0)
+    text = course.course_file.read_text().replace("2099-01-31T23:59:59+01:00", (own - timedelta(days=9)).isoformat())
+    extension = f'[[assignments.extensions]]\nstudent = "ada"\ndeadline = {own.isoformat()}\n'
+    course.course_file.write_text(re.sub(r"(?m)^late = .*$", "", text) + extension)
+    clone.commit("x = 1\n")
+    assert "submission" in clone.push(GIT_COMMITTER_DATE=f"@{int(own.timestamp()) + 3} +0000")
+    assert [late_days(one.arrived, own) for one in spooled(course)] == [0]
+
+
 def test_one_repository_that_cannot_be_read_keeps_nobody_else_from_being_found(
     course: CourseFolder, clone: Clone
 ) -> None:

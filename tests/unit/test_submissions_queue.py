@@ -12,7 +12,7 @@ from pipeline.extensions import Extension
 from pipeline.practice import practice_course
 from pipeline.settings import Course
 from pipeline.submissions.entry import Entry, Priority, State
-from pipeline.submissions.queue import in_order, places, startable, superseded
+from pipeline.submissions.queue import earlier_ones, in_order, places, startable, superseded
 
 COURSE = practice_course()
 
@@ -48,6 +48,15 @@ def test_one_of_a_student_at_a_time_and_none_before_its_time() -> None:
     assert names(found) == ["ada1", "bob1"]
     busy = entry("ada", 3, state=State.STARTED)
     assert names(startable([busy, entry("ada", 1)], START)) == []
+
+
+def test_what_is_late_for_others_is_not_before_a_student_of_a_later_deadline() -> None:
+    course, pushes = with_deadline(10), [entry("ada", 1, 0), entry("ada", 2, 20)]
+    assert [earlier_ones(one, pushes, course) for one in pushes] == [0, 1]
+    extension = Extension(student="ada", deadline=START + timedelta(minutes=30))
+    extended = course.assignments[0].model_copy(update={"extensions": (extension,)})
+    course = course.model_copy(update={"assignments": (extended,)})
+    assert [earlier_ones(one, pushes, course) for one in pushes] == [0, 0]
 
 
 def test_a_place_has_a_reason() -> None:
