@@ -148,12 +148,19 @@ def resolve_paths(values: dict[str, Any], origins: dict[str, Origin], folder: Pa
         table = table_at(values, tables)
         if not isinstance(table.get(last), str):
             continue
-        origin = origins.get(key, DEFAULT)
+        origin = origin_of(key, origins)
         path = (folder if origin.line is not None else Path.cwd()) / Path(table[last]).expanduser()
         table[last] = str(path)
         if last not in MADE_WHEN_MISSING and not path.exists():
             faults.append(Fault(origin.where, f"`{last}` names {path}, which is not there", "", origin.line))
     return faults
+
+
+def origin_of(key: str, origins: dict[str, Origin]) -> Origin:
+    """Where a dotted key was set: a key in a table on one line stands where the table does."""
+    parts = key.split(".")
+    tables = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((origins[one] for one in tables if one in origins), DEFAULT)
 
 
 def table_at(values: Any, parts: Sequence[str]) -> dict[str, Any]:

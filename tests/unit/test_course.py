@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from pipeline.course import LoadedCourse, cache_folder, load_course
 from pipeline.errors import CourseError, UsageError
+from pipeline.kinds.mapreduce import MapReduceData
 from pipeline.kinds.train import TrainData, TrainJob
 from pipeline.practice import EXAMPLES, MNIST_TRAIN
 from pipeline.settings import Assignment, BaseRecipe, Check, Course, LateRule, Limits, Servers
@@ -129,6 +130,18 @@ def test_lines_are_those_of_the_right_table_of_an_array(tmp_path: Path) -> None:
     second = SMALL.removeprefix('name = "ml"\n').replace('"one"', '"two"').replace("points = 10", "point = 10")
     found = faults(tmp_path, SMALL + second)
     assert any(one.startswith("course.toml:19: unknown key `point`") for one in found)
+
+
+def test_a_path_is_the_file_s_neighbour_also_in_a_table_on_one_line(tmp_path: Path) -> None:
+    (tmp_path / "lines.txt").write_text("a\n")
+    data = 'kind = "mapreduce", name = "text", text = "lines.txt", reference = "word-count"'
+    kind = f'passed_from = 1\njob = {{ kind = "mapreduce" }}\ndata = {{ {data} }}'
+    text = f'name = "ml"\n[[assignments]]\nname = "one"\n{kind}\n'
+    text += '[[assignments.checks]]\nname = "c"\nmeasure = "correct"\nat_least = 1\npoints = 1\n'
+    (assignment,) = load(tmp_path, text).course.assignments
+    assert isinstance(assignment.data, MapReduceData) and assignment.data.text == tmp_path / "lines.txt"
+    (fault,) = faults(tmp_path, text.replace("lines.txt", "none.txt"))
+    assert fault == "course.toml:6: `text` names none.txt, which is not there"
 
 
 def test_origins_and_precedence(tmp_path: Path) -> None:
