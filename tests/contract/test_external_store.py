@@ -55,7 +55,8 @@ def fill(servers: EmbeddedServers) -> tuple[str, str]:
     """Both buckets, with what is the run's and what is another run's."""
     course, run = servers.course_bucket(), servers.run_bucket()
     name = servers.run.record.run
-    for key in (f"training/{name}/checkpoint-a", f"predict/{name}/inputs", "training/another/final"):
+    own = (f"training/{name}/checkpoint-a", f"predict/{name}/inputs", f"mapreduce/{name}/split/0")
+    for key in (*own, "training/another/final"):
         course.put(key, b"1")
     run.put("shards/one", b"1")
     return course.name, run.name
@@ -91,7 +92,7 @@ def test_what_a_resume_goes_on_from_is_kept(
     servers.run.update(outcome=outcome)
     servers.stop()
     assert held(server, run) is None
-    assert len(held(server, course) or ()) == 3
+    assert len(held(server, course) or ()) == 4
     servers.run_bucket().put("shards/one", b"again")
 
 

@@ -22,7 +22,7 @@ from pipeline.source import remove_folder
 
 COURSE_BUCKET = "course"
 UNFINISHED = {Outcome.ABORTED, Outcome.INFRASTRUCTURE}
-KINDS = ("training", "predict")
+KINDS = ("training", "predict", "mapreduce")
 """Below these a run's objects lie in the course's bucket."""
 Which = Literal["course", "run"]
 
