@@ -29,14 +29,14 @@ from pipeline.run import Run
 from pipeline.settings import Course
 
 SMALL = ActionLimits(128, 60, 1)
+LARGEST_MB = 1024
 
 
 @pytest.fixture(scope="module")
 def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealOpenWhisk]:
     processes = Processes()
-    yield real_openwhisk.start(
-        processes, tmp_path_factory.mktemp("there"), invocations_per_minute=20, concurrent_invocations=3
-    )
+    limits = {"invocations_per_minute": 20, "concurrent_invocations": 3, "memory_mb": (128, 256, LARGEST_MB)}
+    yield real_openwhisk.start(processes, tmp_path_factory.mktemp("there"), **limits)
     processes.end()
 
 
@@ -189,6 +189,21 @@ def reach(servers: OpenWhiskServers, action: str, services: list[Service]) -> di
 def test_what_is_measured_there_is_nothing(there: RealOpenWhisk, tmp_path: Path) -> None:
     servers = OpenWhiskServers(run_there(tmp_path, there))
     assert not servers.measures and servers.usage() == () and servers.pool() is None
+
+
+def test_the_largest_function_is_as_large_as_that_openwhisk_says(there: RealOpenWhisk, tmp_path: Path) -> None:
+    """What `pipeline experiment --memory` may ask for there, whatever the embedded one allows."""
+    servers = OpenWhiskServers(run_there(tmp_path, there))
+    assert servers.most_memory_mb() == LARGEST_MB
+    assert not servers.started(), "asking leaves nothing to be ended"
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_action_memory": None}, {"max_action_memory": "1024 m"}])
+def test_of_an_openwhisk_that_names_no_largest_memory_none_is_known(
+    there: RealOpenWhisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, object]
+) -> None:
+    monkeypatch.setattr(OpenWhiskClient, "server_limits", lambda _: limits)
+    assert OpenWhiskServers(run_there(tmp_path, there)).most_memory_mb() is None
 
 
 def test_throttles_hold_up_invocations_and_nothing_else(there: RealOpenWhisk) -> None:
