@@ -83,6 +83,7 @@ class Calls:
         self.limits = limits
         self.log = log
         self.listener = listener
+        book.goes_on()
         self.begun = time.monotonic() - book.state.seconds
         self.not_before = 0.0
         self.throttled_since: float | None = None
@@ -183,7 +184,7 @@ class Calls:
             "invoked_at": time.time(),
             "state": "started",
         }
-        self.book.update_call(state.model_copy(update=made))
+        self.remember(state.model_copy(update=made))
         if not backup:
             self.stragglers.waits(call.name)
 
@@ -209,7 +210,7 @@ class Calls:
         if reason and activation == self.running[call.name][0]:
             self.stragglers.waits(call.name)
         if reason and not state.state.startswith("queued"):
-            self.book.update_call(state.model_copy(update={"state": f"queued: {reason}"}))
+            self.remember(state.model_copy(update={"state": f"queued: {reason}"}))
             self.log(f"{call.name} queued: {reason}")
             self.book.note(f"{call.name} queued: {reason}")
         if pool is not None and not reason and self.overdue(state):
@@ -240,15 +241,8 @@ class Calls:
         if activation in (live := self.running[call.name]):
             live.remove(activation)
         self.stragglers.ended(call.name)
-        counts = state.activations.index(activation)
-        names = ("",) * (len(state.activations) - len(state.attempts)) + state.attempts
-        order = [*(one for one in range(len(state.activations)) if one != counts), counts]
-        changes = {
-            "activations": tuple(state.activations[one] for one in order),
-            "attempts": tuple(names[one] for one in order),
-        }
-        state = state.model_copy(update=changes | {"ended": True, "state": ""})
-        self.book.update_call(state)
+        state = state.ended_by(activation)
+        self.remember(state)
         return self.end_of(call, state, record)
 
     def end_of(self, call: Call, state: CallState, record: Activation | None) -> Ended:
@@ -264,20 +258,32 @@ class Calls:
         for group, done in groups.items():
             self.listener.progress(group, sum(done), len(done), None, None, "done" if all(done) else "running")
 
-    def check_time(self) -> None:
-        used = time.monotonic() - self.begun
+    @property
+    def used(self) -> float:
+        """Seconds that the job has taken."""
+        return time.monotonic() - self.begun
+
+    def remember(self, call: CallState) -> None:
+        self.book.update_call(call, self.used)
+
+    def check_time(self, until_now: str = "") -> None:
+        """`until_now`, in words, what was done until the time was up."""
+        used = self.used
         if used > self.book.state.seconds + KEEP_TIME_S:  # a resumed run goes on counting from here
-            self.book.update(seconds=used)
+            self.book.worked(used)
         if used > self.limits.seconds:
             waiting = [self.book.state.calls[one] for one in self.running]
             queued = next((one for one in waiting if one.state.startswith("queued") or self.overdue(one)), None)
             if queued is not None:
+                self.book.worked(0.0, lost_s=0.0)  # a resume has all of it: none of it was the submission's
                 raise InfrastructureError(
                     f"the job took longer than {self.limits.seconds:.0f} s, and {queued.name} was {queued.state}",
                     hint="a larger pool, or an assignment with fewer functions at a time",
                 )
+            done = f": {until_now}" if until_now else ""
             raise LimitError(
-                f"the job took longer than {self.limits.seconds:.0f} s", hint="do less work, or look for endless loops"
+                f"the job took longer than {self.limits.seconds:.0f} s{done}",
+                hint="do less work, or look for endless loops",
             )
 
     def excuse(self, seconds: float) -> None:
@@ -286,5 +292,5 @@ class Calls:
 
     def finished(self) -> float:
         """Seconds that the job has taken, which are remembered."""
-        self.book.update(seconds=time.monotonic() - self.begun)
+        self.book.worked(self.used)
         return self.book.state.seconds

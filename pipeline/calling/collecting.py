@@ -65,9 +65,9 @@ def unjudged(state: Executing, home: Home) -> Figures:
 
 
 def records_of(run: Run, backends: Backends, call: CallState, secrets: Sequence[str]) -> list[Activation]:
-    """The records of a call's activations, which are kept, and with them its log."""
+    """The records of a call's activations, also of those that a stop ended, which are kept, and with them its log."""
     log = (run.hidden_logs if call.hidden else run.logs) / f"{call.name}.log"
-    return activations_home(run, backends.servers.functions(), call.activations, log, secrets)
+    return activations_home(run, backends.servers.functions(), call.every_activation, log, secrets)
 
 
 def activations_home(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -65,14 +66,56 @@ class CallState(Remembered):
     ended: bool = False
     hidden: bool = Field(default=False, description="its log and its answer are staff's")
     state: str = ""
+    stopped: tuple[str, ...] = Field(default=(), description="activations that were lost with a stop of the run")
+
+    @property
+    def every_activation(self) -> tuple[str, ...]:
+        return (*self.stopped, *self.activations)
+
+    def ended_by(self, activation: str) -> CallState:
+        """The end of the call; the activation that counts becomes the last one."""
+        counts = self.activations.index(activation)
+        names = ("",) * (len(self.activations) - len(self.attempts)) + self.attempts
+        order = [*(one for one in range(len(self.activations)) if one != counts), counts]
+        changes = {
+            "activations": tuple(self.activations[one] for one in order),
+            "attempts": tuple(names[one] for one in order),
+        }
+        return self.model_copy(update=changes | {"ended": True, "state": ""})
+
+    def as_stopped(self) -> CallState:
+        """To be invoked as if it never had been: what was lost with a stop is no attempt of the submission's."""
+        changes = {"activations": (), "attempts": (), "backups": 0, "state": "", "stopped": self.every_activation}
+        return self.model_copy(update=changes)
+
+
+class Pause(Remembered):
+    """Between these times, in seconds since the epoch, nothing was done that counts: nobody worked, or it was lost."""
+
+    begun: float
+    ended: float
 
 
 class Executing(Stage):
-    """The whole stage. `seconds` it has taken so far; `kept` is what the kind of job itself remembers, as JSON."""
+    """The whole stage. At the time `seen` it had taken `seconds`, `lost_s` of them in vain; something that counts last
+    ended at `counted`, when it had taken `counted_s`.
+
+    Times in seconds since the epoch, 0 before anything. `kept` is what the kind of job itself remembers, as JSON.
+    """
 
     calls: dict[str, CallState] = Field(default_factory=dict)
     seconds: float = 0.0
+    lost_s: float = 0.0
+    seen: float = 0.0
+    counted: float = 0.0
+    counted_s: float = 0.0
+    pauses: tuple[Pause, ...] = ()
     kept: dict[str, Any] = Field(default_factory=dict)
+
+    def working_s(self, begun: float, ended: float) -> float:
+        """Seconds from one time to the other, pauses left out."""
+        paused = (min(ended, one.ended) - max(begun, one.begun) for one in self.pauses)
+        return ended - begun - sum(max(0.0, each) for each in paused)
 
 
 class Book(StageMemory[Executing]):
@@ -85,8 +128,25 @@ class Book(StageMemory[Executing]):
         """Remembers values of the kind of job's own."""
         self.update(kept=self.state.kept | values)
 
-    def update_call(self, call: CallState) -> None:
-        self.update(calls=self.state.calls | {call.name: call})
+    def update_call(self, call: CallState, seconds: float) -> None:
+        """After `seconds` of the stage."""
+        self.worked(seconds, counts=call.ended, calls=self.state.calls | {call.name: call})
+
+    def worked(self, seconds: float, *, counts: bool = False, **changes: Any) -> None:
+        """The stage has taken `seconds` until now, when something has ended that `counts` whatever comes."""
+        now = time.time()
+        counted = {"counted": now, "counted_s": seconds} if counts else {}
+        self.update(seconds=seconds, seen=now, **counted, **changes)
+
+    def goes_on(self) -> None:
+        """What follows is work. Where there was some before, a pause ends; it began with what was lost."""
+        now, state = time.time(), self.state
+        pause = (Pause(begun=state.counted, ended=max(now, state.counted)),) if state.seen else ()
+        lost_s = state.lost_s + max(0.0, state.seconds - state.counted_s)
+        changes = {"seen": now, "counted": now, "counted_s": state.seconds}
+        self.update(pauses=(*state.pauses, *pause), lost_s=lost_s, **changes)
+        if state.seen:
+            self.note(f"the run was stopped, and went on {now - state.seen:.0f} s later: what was lost counts nowhere")
 
 
 def load(run: Run) -> Executing:

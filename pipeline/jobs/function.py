@@ -19,6 +19,7 @@ from pipeline.calling.calls import Call, Calls
 from pipeline.calling.collecting import Home, bring_home, unjudged
 from pipeline.calling.hostload import HostLoad
 from pipeline.calling.remembered import Book, CallState, Executing, load
+from pipeline.calling.resuming import take_up
 from pipeline.embedded.contract import API_SERVICE, Invoking, Service
 from pipeline.errors import InfrastructureError
 from pipeline.figures import save_figures
@@ -45,10 +46,11 @@ class Function:
 
     def execute(self, run: Run, backends: Backends, log: StageLog, listener: Listener) -> None:
         book, servers = Book(run), backends.servers
-        servers.cancel()  # whatever a killed coordinator left running has nobody to answer
+        take_up(book, servers)
         limits = done(run.record.checked, "check").assignment.limits
         cases = in_order(data_of(run, FunctionData).cases)
         (action,) = planned_actions(run)
+        put_aside(run, backends, book, cases, action)
         prepare(run, backends, book, action)
         calls = Calls(book, servers, limits, log, listener)
         with HostLoad() as load:
@@ -80,6 +82,27 @@ def in_order(cases: Sequence[Case]) -> list[Case]:
     return sorted(cases, key=lambda case: case.hidden)
 
 
+def put_aside(run: Run, backends: Backends, book: Book, cases: Sequence[Case], action: Action) -> None:
+    """What a case that is made again has invoked until a stop of the run: no case's, and no part of what it may.
+
+    One that has ended, and is not noted yet, has all that is not known to be another's.
+    """
+    state = book.state
+    ended = {one.name for one in cases if one.name in state.calls and state.calls[one.name].ended}
+    if state.kept and job_of(run, FunctionJob).invocations and ended <= {*state.kept.get("noted", [])}:
+        book.keep(stopped=[*stopped(book), *unknown(backends, book, action)])
+
+
+def stopped(book: Book) -> list[str]:
+    return list(book.state.kept.get("stopped", []))
+
+
+def unknown(backends: Backends, book: Book, action: Action) -> list[str]:
+    """The activations of the action that no call of ours has made and that are nobody's yet."""
+    known = {one for state in book.state.calls.values() for one in state.every_activation} | {*stopped(book)}
+    return [one for one in backends.servers.functions().activation_ids(action.name) if one not in known]
+
+
 def prepare(run: Run, backends: Backends, book: Book, action: Action) -> None:
     """What the functions reach, and the keys for it, bound to the action."""
     job, data = job_of(run, FunctionJob), data_of(run, FunctionData)
@@ -90,7 +113,7 @@ def prepare(run: Run, backends: Backends, book: Book, action: Action) -> None:
         services.append(store_service(run, backends, job))
     auth = ""
     if job.invocations:
-        rule = invoking(run, job, data, action.name)
+        rule = invoking(run, job, data, action.name, len(stopped(book)))
         key = backends.servers.open_invocations(rule)
         services.append(Service(name=API_SERVICE, socket=key.socket, port=API_PORT))
         auth = key.auth
@@ -141,9 +164,12 @@ def store_service(run: Run, backends: Backends, job: FunctionJob) -> Service:
     return Service(name="store", socket=backends.servers.open_forwarder(request), port=STORE_PORT)
 
 
-def invoking(run: Run, job: FunctionJob, data: FunctionData, action: str) -> Invoking:
-    """The cap holds for all cases together; a program that goes beyond its share leaves less to those after it."""
-    invocations = job.invocations * len(data.cases)
+def invoking(run: Run, job: FunctionJob, data: FunctionData, action: str, stopped: int) -> Invoking:
+    """The cap holds for all cases together; a program that goes beyond its share leaves less to those after it.
+
+    So many as were lost with a stop of the run are there once more.
+    """
+    invocations = job.invocations * len(data.cases) + stopped
     requests = invocations * REQUESTS_AN_INVOCATION
     return Invoking(
         name=NAME,
@@ -167,9 +193,7 @@ def answered(run: Run, backends: Backends, calls: Calls, case: Case, action: Act
 
 
 def note_invoked(backends: Backends, book: Book, case: Case, action: Action) -> None:
-    """The activations of the action that no call of ours has made: they are this case's, which ran alone."""
-    known = {one for state in book.state.calls.values() for one in state.activations}
-    made = [one for one in backends.servers.functions().activation_ids(action.name) if one not in known]
+    """The activations of the action that are nobody's yet: they are this case's, which ran alone."""
     calls = {
         f"{case.name}.{number}": CallState(
             name=f"{case.name}.{number}",
@@ -178,7 +202,7 @@ def note_invoked(backends: Backends, book: Book, case: Case, action: Action) -> 
             ended=True,
             hidden=case.hidden,
         )
-        for number, activation in enumerate(made, start=1)
+        for number, activation in enumerate(unknown(backends, book, action), start=1)
     }
     book.update(calls=book.state.calls | calls)
 

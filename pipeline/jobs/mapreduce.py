@@ -18,6 +18,7 @@ from pipeline.calling.calls import Call, Calls, Ended
 from pipeline.calling.collecting import Home, bring_home
 from pipeline.calling.hostload import HostLoad
 from pipeline.calling.remembered import Book, CallState, Executing, load
+from pipeline.calling.resuming import take_up
 from pipeline.data.lines import lines_of, splits
 from pipeline.errors import InfrastructureError, LimitError, SubmissionError
 from pipeline.figures import save_figures
@@ -38,14 +39,14 @@ class MapReduce:
 
     def execute(self, run: Run, backends: Backends, log: StageLog, listener: Listener) -> None:
         book, job = Book(run), job_of(run, MapReduceJob)
-        backends.servers.cancel()  # whatever a killed coordinator left running has nobody to answer
+        take_up(book, backends.servers)
         ready_to_judge(data_of(run, MapReduceData))
         objects = Objects(run, backends)
         sizes = put_splits(run, objects, book)
         actions = {str(one.parameters["task"]): one.name for one in planned_actions(run)}
-        objects.open_ways(actions, sum(sizes))
         limits = done(run.record.checked, "check").assignment.limits
         phases = Phases(run, objects, Calls(book, backends.servers, limits, log, listener), actions)
+        objects.open_ways(actions, sum(sizes), begun=1 + len(book.state.pauses))
         with HostLoad() as host:
             mapped = phases.map(sizes)
             log(f"{job.mappers} mappers left {sum(len(one.runs) for one in mapped)} runs")
@@ -63,7 +64,7 @@ class MapReduce:
             judgement = judged_output(run, backends, state, home) if run.record.executed else None
         except (SubmissionError, LimitError) as error:
             fault = error
-        save_figures(run, figures_of(backends, state, home, judgement))
+        save_figures(run, figures_of(Objects(run, backends), state, home, judgement))
         if fault is not None:
             raise fault
         log(judgement.words if judgement else "no output")

@@ -6,7 +6,7 @@ under the name of its attempt: two attempts at once write different objects, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -70,23 +70,33 @@ class Objects:
         """How many parts a reducer's results may have: all may be one reducer's."""
         return -(-self.job.output_mb * MB // PART_BYTES) + 1
 
-    def open_ways(self, actions: Mapping[str, str], input_bytes: int) -> None:
-        """A forwarder for each of the four ways of bytes, which are counted so; each action reaches its two."""
-        stored, given = self.job.shuffle_mb * MB, self.job.output_mb * MB
-        self.reach(actions["map"], (INPUT, "GET", "split", input_bytes), (SPILL, "PUT", "run", stored))
-        self.reach(actions["reduce"], (FETCH, "GET", "run", stored), (OUTPUT, "PUT", "output", given + PART_BYTES))
+    def open_ways(self, actions: Mapping[str, str], input_bytes: int, begun: int) -> None:
+        """A forwarder for each of the four ways of bytes, which are counted so; each action reaches its two.
 
-    def reach(self, action: str, *ways: tuple[str, Literal["GET", "PUT"], str, int]) -> None:
+        `begun`: how often the job was begun or gone on with, since what a stop lost is moved again.
+        """
+        stored, given = self.job.shuffle_mb * MB, self.job.output_mb * MB
+        self.reach(actions["map"], begun, (INPUT, "GET", "split", input_bytes), (SPILL, "PUT", "run", stored))
+        given += PART_BYTES
+        self.reach(actions["reduce"], begun, (FETCH, "GET", "run", stored), (OUTPUT, "PUT", "output", given))
+
+    def reach(self, action: str, begun: int, *ways: tuple[str, Literal["GET", "PUT"], str, int]) -> None:
         services = []
         for name, method, folder, size in ways:
             allowed = ((method, f"/{self.bucket.name}/mapreduce/{self.name}/{folder}/"),)
-            moved = (size + MB) * TIMES
+            moved = (size + MB) * TIMES * begun
             sent = moved if method == "PUT" else 0
             # answers to PUT have bodies too
-            request = ForwarderRequest(name, "course", allowed, False, REQUESTS, moved + REQUESTS, sent)
+            request = ForwarderRequest(name, "course", allowed, False, REQUESTS * begun, moved + REQUESTS * begun, sent)
             socket = self.servers.open_forwarder(request)
             services.append(Service(name=name, socket=socket, port=PORTS[name]))
         self.addresses |= self.servers.set_reach(action, services)
+
+    def stored_bytes(self, attempts: Iterable[tuple[int, str]]) -> int:
+        """The bytes of the runs that these attempts of mappers have left in the store."""
+        folder = f"mapreduce/{self.name}/run/"
+        wanted = {f"{folder}{mapper}-{attempt}" for mapper, attempt in attempts}
+        return sum(size for key, size in self.bucket.sizes(folder).items() if key.rpartition("/")[0] in wanted)
 
     def url(self, way: str, key: str) -> str:
         method = "GET" if way in (INPUT, FETCH) else "PUT"

@@ -6,55 +6,56 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.backends import Backends
 from pipeline.backends.functions import Activation
 from pipeline.backends.servers import Traffic
 from pipeline.calling.collecting import Home, stored
 from pipeline.calling.failures import failure
 from pipeline.calling.remembered import CallState, Executing
 from pipeline.figures import Figures, KeyFigure, Listed
-from pipeline.jobs.mapreduce_objects import FETCH, INPUT, OUTPUT, SPILL
+from pipeline.jobs.mapreduce_objects import FETCH, INPUT, OUTPUT, SPILL, Objects
 from pipeline.jobs.mapreduce_output import Judgement
 from pipeline.reporting.words import count, megabytes, percent, seconds, size
 from pipeline.text import one_line
 
 PHASES = ("map", "reduce")
 BESIDE = "ended: another attempt was first"
+STOPPED = "the run was stopped meanwhile"
 
 
 @dataclass(frozen=True)
 class Phase:
-    """The functions of a phase on the clock, in seconds since the epoch, queue and cold start included."""
+    """The functions of a phase on the clock, in seconds since the epoch, queue and cold start included.
+
+    `seconds` leaves out those in which nobody worked on the run.
+    """
 
     calls: tuple[CallState, ...]
     begun: float | None
     ended: float | None
+    seconds: float | None
     ran_s: float
-
-    @property
-    def seconds(self) -> float | None:
-        return None if self.begun is None or self.ended is None else self.ended - self.begun
 
     @property
     def activations(self) -> int:
         return sum(len(one.activations) for one in self.calls)
 
 
-def figures_of(backends: Backends, state: Executing, home: Home, judgement: Judgement | None) -> Figures:
+def figures_of(objects: Objects, state: Executing, home: Home, judgement: Judgement | None) -> Figures:
     """`judgement` is None where there is no output to judge."""
     phases = {name: phase_of(name, state, home) for name in PHASES}
-    ways = {name: backends.servers.traffic(name) for name in (INPUT, SPILL, FETCH, OUTPUT)} if state.calls else {}
-    whole = whole_seconds(phases) if judgement else None
+    ways = {name: objects.servers.traffic(name) for name in (INPUT, SPILL, FETCH, OUTPUT)} if state.calls else {}
+    whole = working_s(state, phases["map"].begun, phases["reduce"].ended) if judgement else None
+    shuffled = shuffled_bytes(objects, state, ways[SPILL]) if ways else None
     attempts = sum(one.activations for one in phases.values())
     return Figures(
         measures={
             "correct": None if judgement is None else float(judgement.right),
-            "shuffle_bytes": float(ways[SPILL].bytes_sent) if ways else None,
+            "shuffle_bytes": None if shuffled is None else float(shuffled),
             "attempts": float(attempts),
         },
         details={"correct": judgement.words} if judgement else {},
         headline=judgement.headline if judgement else "",
-        key_figures=key_figures(judgement, whole, phases, ways, home),
+        key_figures=key_figures(judgement, whole, phases, ways, shuffled, home),
         listed=tuple(
             one
             for one in (
@@ -84,21 +85,29 @@ def phase_of(name: str, state: Executing, home: Home) -> Phase:
     calls = tuple(one for key, one in state.calls.items() if key.rpartition("-")[0] == name)
     records = [home.records[one] for call in calls for one in call.activations if one in home.records]
     counted = [home.records[call.activations[-1]] for call in calls if counts(call, home)]
-    return Phase(
-        calls,
-        begun=min((one.start - one.wait_s for one in records), default=None),
-        ended=max((one.end for one in counted), default=None),
-        ran_s=sum(one.end - one.start for one in records),
-    )
+    begun = min((one.start - one.wait_s for one in records), default=None)
+    ended = max((one.end for one in counted), default=None)
+    return Phase(calls, begun, ended, working_s(state, begun, ended), sum(one.end - one.start for one in records))
 
 
 def counts(call: CallState, home: Home) -> bool:
     return call.ended and bool(call.activations) and call.activations[-1] in home.records
 
 
-def whole_seconds(phases: Mapping[str, Phase]) -> float | None:
-    begun, ended = phases["map"].begun, phases["reduce"].ended
-    return None if begun is None or ended is None else ended - begun
+def working_s(state: Executing, begun: float | None, ended: float | None) -> float | None:
+    return None if begun is None or ended is None else state.working_s(begun, ended)
+
+
+def shuffled_bytes(objects: Objects, state: Executing, passed: Traffic) -> int:
+    """What the mappers stored, all attempts; of a run that was stopped without those that were lost with the stop.
+
+    The forwarder does not tell one attempt's bytes from another's: these lie in the store.
+    """
+    if not state.pauses:
+        return passed.bytes_sent
+    mappers = ((int(name.rpartition("-")[2]), one) for name, one in state.calls.items() if name.startswith("map-"))
+    attempts = [(mapper, attempt) for mapper, one in mappers for attempt in one.attempts]
+    return objects.stored_bytes(attempts)
 
 
 def key_figures(
@@ -106,6 +115,7 @@ def key_figures(
     whole: float | None,
     phases: Mapping[str, Phase],
     ways: Mapping[str, Traffic],
+    shuffled: int | None,
     home: Home,
 ) -> tuple[KeyFigure, ...]:
     figures = []
@@ -118,8 +128,8 @@ def key_figures(
     activations = sum(one.activations for one in phases.values())
     note = f"{count(activations)} activations, {seconds(home.seconds)} together"
     figures.append(KeyFigure(label="Functions", value=count(functions), note=note))
-    if ways:
-        figures.append(KeyFigure(label="Shuffled", value=size(ways[SPILL].bytes_sent), note="stored by the mappers"))
+    if shuffled is not None:
+        figures.append(KeyFigure(label="Shuffled", value=size(shuffled), note="stored by the mappers"))
     peaks = [one.peak_memory_mb for one in home.functions if one.peak_memory_mb is not None]
     if peaks:
         figures.append(KeyFigure(label="Peak memory", value=megabytes(max(peaks)), note="of the largest function"))
@@ -163,23 +173,25 @@ def phase_row(label: str, phase: Phase | None, ways: Sequence[Traffic]) -> tuple
 
 def repeated_table(state: Executing, home: Home) -> Listed | None:
     """Functions that were invoked more than once, and why; None where there is none."""
-    again = [one for one in state.calls.values() if len(one.activations) > 1]
+    again = [one for one in state.calls.values() if len(one.every_activation) > 1]
     if not again:
         return None
     return Listed(
         title="Invoked more than once",
         columns=("Function", "activations", "backups", "what became of those that do not count"),
         rows=tuple(
-            (one.name, count(len(one.activations)), count(one.backups), "; ".join(fates(one, home))) for one in again
+            (one.name, count(len(one.every_activation)), count(one.backups), "; ".join(fates(one, home)))
+            for one in again
         ),
         caption="A lost function is invoked again. One that takes much longer than the others has a backup: the first "
-        "of the two to end counts, the other one is ended with the phase.",
+        "of the two to end counts, the other one is ended with the phase. What was lost with a stop of the run counts "
+        "nowhere else.",
         numbers=False,
     )
 
 
 def fates(call: CallState, home: Home) -> list[str]:
-    return [fate(home.records.get(one), call.hidden) for one in call.activations[:-1]]
+    return [STOPPED] * len(call.stopped) + [fate(home.records.get(one), call.hidden) for one in call.activations[:-1]]
 
 
 def fate(record: Activation | None, is_hidden: bool) -> str:

@@ -22,6 +22,7 @@ from pipeline.calling.calls import Call, Calls
 from pipeline.calling.collecting import bring_home
 from pipeline.calling.hostload import HostLoad
 from pipeline.calling.remembered import Book, CallState, Executing, load
+from pipeline.calling.resuming import take_up
 from pipeline.embedded.contract import Service
 from pipeline.errors import InfrastructureError, LimitError
 from pipeline.figures import save_figures
@@ -120,11 +121,13 @@ class Matrix:
 
     def execute(self, run: Run, backends: Backends, log: StageLog, listener: Listener) -> None:
         book, servers = Book(run), backends.servers
-        servers.cancel()  # whatever a killed coordinator left running has nobody to answer
+        lost = take_up(book, servers, parts_count=True)
         (action,) = planned_actions(run)
         work = Work(run, backends, action)
         log(f"{work.data.in_words()}: {len(work.tasks)} blocks, {len(work.shares)} workers")
         work.put_operands(listener)
+        if lost:
+            book.keep(moved_in_vain=moved_in_vain(work, book.state, {worker_of(one) for one in lost}))
         work.open_way()
         calls = Calls(book, servers, done(run.record.checked, "check").assignment.limits, log, listener)
         with HostLoad() as host:
@@ -173,6 +176,23 @@ def compute(work: Work, calls: Calls) -> None:
         given_up |= {number for number in going if after[number] == before[number]}
 
 
+def moved_in_vain(work: Work, state: Executing, workers: Iterable[int]) -> int:
+    """Of the bytes moved until a stop those that the next functions of these workers have to move again, at most.
+
+    These are all where no result came of them; else the blocks that are needed still, of tasks done or begun: a
+    function may have kept them.
+    """
+    passed, left = work.backends.servers.traffic(NAME), work.left()
+    until_now = passed.bytes_received + passed.bytes_sent
+    if sum(map(len, left)) == len(work.tasks):
+        return until_now
+    again = 0
+    for number in workers:
+        begun = [one for one in work.shares[number] if one not in left[number]] + [*left[number][:1]]
+        again += sum(one.bytes for one in {*distinct(begun)} & {*distinct(left[number])})
+    return min(until_now, int(state.kept.get("moved_in_vain", 0)) + again)
+
+
 def refuse_greed(work: Work) -> None:
     """Raises LimitError where the store has refused a function because all of them had asked too much of it."""
     passed = work.backends.servers.traffic(NAME)
@@ -191,6 +211,10 @@ def worker_name(number: int) -> str:
     return f"worker-{number + 1}"
 
 
+def worker_of(call: str) -> int:
+    return int(call.split("-")[1]) - 1
+
+
 def call_name(state: Executing, number: int) -> str:
     """The worker's own name for its first function, with a number for each one after it."""
     name, count = worker_name(number), 1
@@ -201,14 +225,16 @@ def call_name(state: Executing, number: int) -> str:
 
 
 def of_workers(state: Executing, parts: Sequence[Sequence[Task]]) -> Iterable[CallState]:
-    """The calls of each worker as one, so that it has one log and one row of figures."""
+    """The calls of each worker as one, so that it has one log and one row of figures.
+
+    What was lost with a stop is among them: blocks came of it.
+    """
     for number in range(len(parts)):
         name = worker_name(number)
         own = [one for one in state.calls.values() if one.name == name or one.name.startswith(f"{name}-")]
         if own:
-            yield own[-1].model_copy(
-                update={"name": name, "activations": tuple(each for one in own for each in one.activations)}
-            )
+            activations = tuple(each for one in own for each in one.every_activation)
+            yield own[-1].model_copy(update={"name": name, "activations": activations, "stopped": ()})
 
 
 def operands_of(run: Run) -> Operands:

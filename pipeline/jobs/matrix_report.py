@@ -40,14 +40,14 @@ def figures_of(run: Run, traffic: Traffic, state: Executing, home: Home, work: D
     right, error = sum(one.right for one in judged), largest_error(judged)
     unlike = next((one for one in judged if one.error is None), None)
     write_bytes(run.plots / PICTURE, drawn(judged, shares))
-    moved = traffic.bytes_received + traffic.bytes_sent
+    moved = traffic.bytes_received + traffic.bytes_sent - int(state.kept.get("moved_in_vain", 0))
     blocks = f"{len(judged)} blocks of {work.job.block_size}"
     return Figures(
         measures={"correct": right / len(judged), "error": error, "moved_mb": moved / 1e6},
         details={"correct": words_of(judged)} | error_in_words(judged),
         missing={"error": f"{unlike.place} {unlike.words}"} if unlike else {},
         headline=f"{work.data.in_words()}, {blocks}, {in_short(right, len(judged), error)}",
-        key_figures=key_figures(right, len(judged), error, state, home, traffic),
+        key_figures=key_figures(right, len(judged), error, state, home, traffic, moved),
         listed=(
             share_table(home.functions, shares, judged),
             moved_table(traffic, work.data, shares),
@@ -92,7 +92,7 @@ def words_of(judged: Sequence[Judged]) -> str:
 
 
 def key_figures(
-    right: int, blocks: int, error: float | None, state: Executing, home: Home, traffic: Traffic
+    right: int, blocks: int, error: float | None, state: Executing, home: Home, traffic: Traffic, moved: int
 ) -> tuple[KeyFigure, ...]:
     peaks = [one.peak_memory_mb for one in home.functions if one.peak_memory_mb is not None]
     shown = "–" if error is None else f"{error:.1e}"
@@ -101,7 +101,7 @@ def key_figures(
         KeyFigure(label="Largest error", value=shown, note="relative to the largest value of its block"),
         KeyFigure(label="Time to complete", value=seconds(state.seconds)),
         KeyFigure(label="Functions", value=count(len(home.functions)), note=f"{seconds(home.seconds)} together"),
-        KeyFigure(label="Moved", value=size(traffic.bytes_received + traffic.bytes_sent), note="through the store"),
+        KeyFigure(label="Moved", value=size(moved), note="through the store"),
     ]
     if peaks:
         figures.append(KeyFigure(label="Peak memory", value=megabytes(max(peaks)), note="of the largest function"))

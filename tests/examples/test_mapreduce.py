@@ -100,6 +100,8 @@ def test_a_killed_coordinator_goes_on_and_makes_no_mapper_again_that_ended(tmp_p
     assert done.code == 0, done.output
     assert counted(folder) == WORDS
     assert {name: ended(folder)[name] for name in before} == before
+    result = json.loads((folder / "result.json").read_text())
+    assert result["metrics"]["measures"]["attempts"] == 4 + 2, "the mapper that was killed with it is no attempt"
     assert left_of(folder) == []
 
 

@@ -3,83 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.scripted_calls import FakeRun, Script, crashed, died, lost, record
 
 from pipeline.backends.functions import Activation
 from pipeline.calling import calls
 from pipeline.calling.backups import Backups
 from pipeline.calling.calls import Call, Calls
 from pipeline.calling.remembered import Book
-from pipeline.embedded.contract import Pool, QueueEntry
+from pipeline.calling.resuming import take_up
+from pipeline.embedded.contract import QueueEntry
 from pipeline.errors import InfrastructureError, LimitError, SubmissionError, ThrottledError
 from pipeline.listener import Silent
 from pipeline.settings import Limits
-
-
-@dataclass
-class FakeRun:
-    """A run as far as the book needs it."""
-
-    folder: Path
-
-    @property
-    def execution_file(self) -> Path:
-        return self.folder / "execution.json"
-
-
-@dataclass
-class Script:
-    """Servers and functions in one: each invocation of a name takes the next record of its plan; None never ends."""
-
-    plan: dict[str, list[Activation | Exception | None]]
-    invoked: list[str] = field(default_factory=list)
-    queue: list[QueueEntry] = field(default_factory=list)
-    records: dict[str, Activation | None] = field(default_factory=dict)
-
-    cancelled: int = 0
-
-    def functions(self) -> Script:
-        return self
-
-    def cancel(self) -> None:
-        self.cancelled += 1
-
-    def invoke(self, action: str, parameters: Mapping[str, Any]) -> str:
-        name = parameters["name"]
-        planned = self.plan[name].pop(0)
-        if isinstance(planned, Exception):
-            raise planned
-        self.invoked.append(name)
-        activation = f"{name}-{len(self.invoked)}"
-        self.records[activation] = planned
-        return activation
-
-    def activation(self, activation_id: str) -> Activation | None:
-        return self.records[activation_id]
-
-    def pool(self) -> Pool:
-        return Pool(size_mb=1024, busy_mb=768, idle_mb=0, prewarmed_mb=0, containers=3, queue=tuple(self.queue))
-
-
-def record(*, success: bool = True, status: str = "success", error: str = "") -> Activation:
-    result = {"error": error} if error else {"answer": 42}
-    return Activation("a" * 32, "f", 0.0, 1.0, success, status, result, 10, 0.0, None, False)
-
-
-def crashed(error: str = "main.py, line 3: ValueError: no") -> Activation:
-    return record(success=False, status="application error", error=error)
-
-
-def died() -> Activation:
-    return record(success=False, status="action developer error", error="it ended")
-
-
-def lost() -> Activation:
-    return record(success=False, status="whisk internal error", error="the server failed")
 
 
 @pytest.fixture
@@ -206,6 +145,10 @@ def test_time_that_ran_out_in_the_queue_is_not_the_student_s(book: Book) -> None
     with pytest.raises(InfrastructureError, match="a was queued: full"):
         made(book, script, ["a"], seconds=1)
     assert book.state.notes == ("a queued: full",)
+    resumed = Book(book.run)
+    take_up(resumed, script)  # type: ignore[arg-type]
+    script.plan, script.queue = {"a": [record()]}, []
+    assert made(resumed, script, ["a"], seconds=1)["a"].failure is None, "with room there is time enough"
 
 
 def test_a_call_whose_record_never_comes_is_made_again(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,10 @@ class Bucket(Protocol):
 
     def keys(self, prefix: str = "") -> list[str]: ...
 
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """The bytes of each object whose key begins so."""
+        ...
+
     def delete(self, key: str) -> None: ...
 
     def url(self, key: str, *, method: str = "GET", valid_for: timedelta, address: str | None = None) -> str:

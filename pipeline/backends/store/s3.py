@@ -94,9 +94,13 @@ class S3Bucket:
 
     def keys(self, prefix: str = "") -> list[str]:
         """All keys that begin with `prefix`, sorted."""
+        return sorted(self.sizes(prefix))
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """The bytes of each object whose key begins with `prefix`."""
         with self.errors("list", prefix):
             found = self.client.list_objects(self.name, prefix=prefix, recursive=True)
-            return sorted(one.object_name for one in found if one.object_name)
+            return {one.object_name: one.size or 0 for one in found if one.object_name}
 
     def delete(self, key: str) -> None:
         """Deletes the object; one that is not there is no error."""
