@@ -15,6 +15,7 @@ from pipeline.calling.bulk import Bulk, Burst
 from pipeline.calling.calls import Call, Calls
 from pipeline.calling.hostload import HostLoad
 from pipeline.calling.remembered import Book
+from pipeline.calling.resuming import take_up
 from pipeline.figures import save_figures
 from pipeline.jobs.infer_phases import Plan, phase_of, plans, remember, remembered
 from pipeline.jobs.infer_pictures import SHOWN, Pictures, prepare
@@ -25,7 +26,10 @@ from pipeline.planned_actions import planned_actions
 from pipeline.run import Executed, Run, data_of, done, job_of
 
 WARMING = 2
-"""Calls for each of those at once, before they are timed: the first starts a container, the second finds it warm."""
+"""Calls for each of those at once, before they are timed: the first starts a container, the second finds it warm.
+
+Also of one at a time: the container that the shown digits were asked of is gone after a stop of the run.
+"""
 
 
 class Infer:
@@ -33,7 +37,7 @@ class Infer:
 
     def execute(self, run: Run, backends: Backends, log: StageLog, listener: Listener) -> None:
         book, servers = Book(run), backends.servers
-        servers.cancel()  # whatever a killed coordinator left running has nobody to answer
+        take_up(book, servers)
         (action,) = planned_actions(run)
         limits = done(run.record.checked, "check").assignment.limits
         planned = plans(job_of(run, InferJob), data_of(run, InferData))
@@ -52,7 +56,7 @@ class Infer:
     def collect(self, run: Run, backends: Backends, log: StageLog) -> None:
         figures = brought_home(run, backends)
         save_figures(run, figures)
-        log(figures.headline)
+        log(figures.headline or "nothing to grade")
 
     def release(self, run: Run) -> None:
         """Nothing runs beside the servers."""
@@ -82,15 +86,14 @@ def carry_out(calls: Calls, pictures: Pictures, action: Action, plan: Plan) -> N
     def burst(group: str, numbers: Sequence[int]) -> Burst:
         def look(ended: int) -> None:
             calls.listener.progress(group, ended, len(numbers), None, None, "running")
-            calls.check_time()
+            calls.check_time(f"{ended} of {len(numbers)} calls of `{group}` had ended")
 
         bulk = Bulk(calls.functions, action.name, calls.limits.timeout_s, look, calls.excuse)
         made = bulk.run([pictures.url(number) for number in numbers], plan.at_once)
         calls.listener.progress(group, len(numbers), len(numbers), None, None, "done")
         return made
 
-    warming = None
-    if plan.at_once > 1:
-        warming = burst(f"warming {plan.at_once}", [at % SHOWN for at in range(WARMING * plan.at_once)])
+    warming = burst(f"warming {plan.at_once}", [at % SHOWN for at in range(WARMING * plan.at_once)])
     hidden = range(SHOWN + plan.first, SHOWN + plan.first + plan.count)
-    remember(calls.book, phase_of(plan, warming, burst(plan.name, hidden)))
+    phase = phase_of(plan, warming, burst(plan.name, hidden))
+    remember(calls.book, phase, calls.used)

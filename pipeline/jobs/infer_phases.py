@@ -102,8 +102,8 @@ def plans(job: InferJob, data: InferData) -> list[Plan]:
     return [alone, *bursts]
 
 
-def phase_of(plan: Plan, warming: Burst | None, burst: Burst) -> Phase:
-    warmed = tuple(outcome(one) for one in warming.answers) if warming else ()
+def phase_of(plan: Plan, warming: Burst, burst: Burst) -> Phase:
+    warmed = tuple(outcome(one) for one in warming.answers)
     calls = tuple(outcome(one) for one in burst.answers)
     return Phase(name=plan.name, at_once=plan.at_once, seconds=burst.seconds, warming=warmed, calls=calls)
 
@@ -142,8 +142,10 @@ def percentile(values: Sequence[float], percent: int) -> float | None:
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
-def remember(book: Book, phase: Phase) -> None:
-    book.keep(phases=[*book.state.kept.get("phases", []), phase.model_dump(mode="json")])
+def remember(book: Book, phase: Phase, seconds: float) -> None:
+    """A whole phase, after `seconds` of the job."""
+    phases = [*book.state.kept.get("phases", []), phase.model_dump(mode="json")]
+    book.worked(seconds, counts=True, kept=book.state.kept | {"phases": phases})
 
 
 def remembered(state: Executing) -> list[Phase]:

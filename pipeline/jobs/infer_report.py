@@ -16,11 +16,21 @@ from pipeline.errors import InfrastructureError
 from pipeline.figures import Figures, Interval, KeyFigure, Listed, WorkerFigures
 from pipeline.files import write_json
 from pipeline.jobs.infer_mistakes import Mistake, drawn
-from pipeline.jobs.infer_phases import FAILED, PROBLEMS, Outcome, Phase, latency_of, number_in, percentile, remembered
+from pipeline.jobs.infer_phases import (
+    FAILED,
+    PROBLEMS,
+    Outcome,
+    Phase,
+    latency_of,
+    number_in,
+    percentile,
+    plans,
+    remembered,
+)
 from pipeline.jobs.infer_pictures import SHOWN, hidden_labels, pictures_of
-from pipeline.kinds.infer import InferData
+from pipeline.kinds.infer import InferData, InferJob
 from pipeline.reporting.words import count, megabytes, percent, seconds, share
-from pipeline.run import Run, data_of
+from pipeline.run import Run, data_of, job_of
 
 SHOWN_ROW = "shown"
 MOST_LOGS = 10
@@ -58,15 +68,12 @@ def brought_home(run: Run, backends: Backends) -> Figures:
     """Logs and records into the run's folder, and the figures. Raises InfrastructureError where a record is gone."""
     state = load(run)
     home = bring_home(run, backends, state, state.calls.values())
-    if run.record.executed is None:
-        return unjudged(state, home)
     phases = remembered(state)
+    if run.record.executed is None:
+        return cut_short(run, backends, state, home, phases)
     scored = Scored([one for phase in phases for one in phase.calls], hidden_labels(run))
     keep_for_staff(run, backends, scored)
-    first = home.records.get(state.calls["digit-0"].activations[-1])
-    if first is None:
-        raise InfrastructureError("the record of digit-0 is gone", hint="start the run anew")
-    cold_start = latency_of(first)
+    cold_start = cold_start_of(state, home)
     measures = measured(phases, scored, cold_start)
     workers = functions_of(backends, state, phases)
     mistakes = [Mistake(at, int(scored.labels[at]), scored.calls[at].answer or 0) for at in scored.mistakes]
@@ -86,11 +93,38 @@ def brought_home(run: Run, backends: Backends) -> Figures:
         ),
         pictures=(drawn(run, pictures_of(run).pixels[SHOWN:], mistakes),) if shows else (),
         workers=workers,
-        intervals=(*(one.model_copy(update={"row": SHOWN_ROW}) for one in home.intervals), *intervals_of(phases)),
-        seconds=round(state.seconds, 3),
+        intervals=all_intervals(home, phases),
+        seconds=round(state.seconds - state.lost_s, 3),
         host_cpu_percent=state.host_cpu_percent,
         notes=home.notes,
     )
+
+
+def cut_short(run: Run, backends: Backends, state: Executing, home: Home, phases: Sequence[Phase]) -> Figures:
+    """What was measured before the job ended early: whole phases, of which nothing is graded."""
+    if not phases:
+        return unjudged(state, home)
+    planned = plans(job_of(run, InferJob), data_of(run, InferData))
+    return unjudged(state, home).model_copy(
+        update={
+            "listed": (speed_table(phases, cold_start_of(state, home)), container_table(phases)),
+            "workers": functions_of(backends, state, phases),
+            "intervals": all_intervals(home, phases),
+            "notes": (*home.notes, f"not measured: {', '.join(one.name for one in planned[len(phases) :])}"),
+        }
+    )
+
+
+def cold_start_of(state: Executing, home: Home) -> float:
+    """Seconds of the very first call. Raises InfrastructureError where its record is gone."""
+    first = home.records.get(state.calls["digit-0"].activations[-1])
+    if first is None:
+        raise InfrastructureError("the record of digit-0 is gone", hint="start the run anew")
+    return latency_of(first)
+
+
+def all_intervals(home: Home, phases: Sequence[Phase]) -> tuple[Interval, ...]:
+    return (*(one.model_copy(update={"row": SHOWN_ROW}) for one in home.intervals), *intervals_of(phases))
 
 
 def keep_for_staff(run: Run, backends: Backends, scored: Scored) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from support.calling import COURSE, INVOKES, LOOKS, MortalJob
 from support.deaths import of_first, passed
+from support.killing import execution
 from support.ready_process import ReadyProcess
 
 from pipeline.embedded.client import reap
@@ -97,3 +98,42 @@ def test_what_a_killed_case_had_invoked_is_neither_counted_nor_taken_from_what_t
     assert (result["outcome"], result["points"]) == ("passed", 2)
     assert result["metrics"]["measures"]["invocations"] == 2 * (1 + 2)
     assert {"first.1", "first.2", "second.1", "second.2"} < program.ended.keys()
+
+
+def test_a_measurement_that_a_kill_cut_short_is_made_whole_in_warm_containers(job: Begun) -> None:
+    """Among the shown digits, in either phase, while answers are written: pictures count once, and no cold start."""
+    digits = job("digits")
+    digits.begin(f"{INVOKES}#5")
+    digits.goes_on(f"{INVOKES}#10")
+    assert len(digits.ended) == 10 and not execution(digits.folder)["kept"].get("phases")
+    digits.goes_on(f"{INVOKES}#11")
+    assert [one["name"] for one in execution(digits.folder)["kept"]["phases"]] == ["1 at once"]
+    digits.goes_on("rename answers.json")
+
+    result = digits.ends()
+
+    assert (result["outcome"], result["points"]) == ("passed", 1)
+    phases = execution(digits.folder)["kept"]["phases"]
+    assert [(one["name"], len(one["calls"])) for one in phases] == [("1 at once", 4), ("2 at once", 6)]
+    assert len({call["activation"] for one in phases for call in one["calls"]}) == 10
+    assert [call["init_s"] for call in phases[0]["calls"]] == [None] * 4, "none of them waited for a container"
+    answers = json.loads((digits.folder / "private" / "predictions" / "answers.json").read_text())
+    assert [one["picture"] for one in answers] == list(range(10))
+
+
+def test_a_measurement_that_meets_the_time_limit_leaves_those_before_it_in_the_report_and_no_grade(job: Begun) -> None:
+    digits = job("digits")
+    digits.begin(f"{INVOKES}#19")
+    file = digits.folder / "private" / "execution.json"
+    remembered = json.loads(file.read_text())
+    assert [one["name"] for one in remembered["kept"]["phases"]] == ["1 at once"]
+    file.write_text(json.dumps(remembered | {"seconds": 241.0}))
+
+    result = digits.ends(11)
+
+    assert (result["outcome"], result["points"], result["metrics"]["measures"]) == ("limit", 0, {})
+    record = json.loads((digits.folder / "record.json").read_text())
+    assert record["reason"] == "the job took longer than 240 s"
+    report = (digits.folder / "report.html").read_text()
+    assert "Latency and throughput" in report and "not measured: 2 at once" in report
+    assert digits.ends(11) == result, "it is over"

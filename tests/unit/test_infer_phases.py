@@ -123,7 +123,7 @@ def phases() -> list[Phase]:
     answers = [*(record({"code": 200, "res": number}) for number in (1, 2, 3)), cold, CRASHED]
     calls = [bulk.Answered(one, None if one.success else failure(one), 0.1) for one in answers]
     (plan,) = plans(InferJob(concurrency=(1,)), InferData(images=5))
-    return [phase_of(plan, None, bulk.Burst(tuple(calls), 2.0))]
+    return [phase_of(plan, bulk.Burst((), 0.0), bulk.Burst(tuple(calls), 2.0))]
 
 
 def test_a_call_without_an_answer_is_an_error_and_not_right() -> None:
