@@ -195,11 +195,16 @@ class Calls:
             self.invoke(call, self.state(call), backup=True)
 
     def hold(self, error: ThrottledError) -> None:
-        """Nothing is invoked for as long as the server asks. Raises the error where this has no end."""
+        """Nothing is invoked for as long as the server asks; meanwhile no time passes where nothing of ours runs.
+
+        Raises the error where this has no end.
+        """
         now = time.monotonic()
         self.throttled_since = self.throttled_since or now
         if now - self.throttled_since > THROTTLED_FOR_S:
             raise error
+        if now >= self.not_before and not any(self.running.values()):
+            self.excuse(error.wait_s)
         self.not_before = now + error.wait_s
 
     def missing(self, call: Call, state: CallState, activation: str) -> Ended | None:

@@ -125,6 +125,12 @@ def test_a_throttled_call_waits_as_long_as_the_server_asks(book: Book) -> None:
     assert script.invoked == ["a"]
 
 
+def test_what_a_server_has_a_run_wait_for_is_no_time_of_the_students(book: Book) -> None:
+    script = Script({"a": [*(ThrottledError("too many", wait_s=0.4) for _ in range(4)), record()]})
+    assert made(book, script, ["a"], seconds=1)["a"].failure is None
+    assert book.state.seconds < 1
+
+
 def test_what_had_ended_before_a_kill_is_not_made_again_and_what_ran_is(book: Book) -> None:
     script = Script({"a": [record()], "b": [None, record()]})
     with pytest.raises(LimitError):
