@@ -97,6 +97,9 @@ def call(arguments: Sequence[str], app: typer.Typer | None = None) -> int:
     tolerate_any_text()
     try:
         app = app or needed_for(arguments)
+        if names_no_command(arguments):
+            app([*arguments, "--help"], prog_name="pipeline", standalone_mode=False)
+            return USAGE_EXIT_CODE
         with never_swallowed():
             return int(app(list(arguments), prog_name="pipeline", standalone_mode=False) or 0)
     except typer.TyperException as error:
@@ -122,6 +125,11 @@ def shown_fault(error: OSError) -> int:
     fault = machine_fault(error)
     show_error(fault)
     return fault.exit_code
+
+
+def names_no_command(arguments: Sequence[str]) -> bool:
+    """Whether a command is still to be named; whoever types so much wants to see which there are."""
+    return not arguments or (len(arguments) == 1 and arguments[0] in GROUPS)
 
 
 def usage_error(error: typer.TyperException) -> UsageError:

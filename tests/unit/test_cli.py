@@ -62,6 +62,18 @@ def test_wrong_usage_is_one_error_with_what_to_do(
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"), [([], "experiment"), (["queue"], "retry"), (["regrade"], "discard"), (["base"], "build")]
+)
+def test_whoever_names_no_command_sees_which_there_are_in_lines(
+    arguments: list[str], named: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert app.call(arguments) == 2
+    out, err = capfd.readouterr()
+    assert [line for line in out.splitlines() if line.startswith(f"  {named} ")]
+    assert err == ""
+
+
 def test_every_wrong_setting_is_named(capfd: pytest.CaptureFixture[str]) -> None:
     assert app.call(["run", ".", "--set", "epochs", "--set", "=3", "--set", "seed=1"]) == 2
     err = capfd.readouterr().err
