@@ -66,6 +66,8 @@ def machine_fault(error: OSError) -> InfrastructureError:
     """What the system refused, in words for a person: a full disk, a folder that cannot be written to."""
     where = f": {error.filename}" if error.filename else ""
     if error.errno in FULL:
+        # of a copy the second name says where it was going, and only there can a disk be full
+        where = f": {error.filename2}" if error.filename2 else where
         return InfrastructureError(f"{FULL[error.errno]}{where}", hint="make room there, then `pipeline resume`")
     if error.errno in REFUSED:
         return InfrastructureError(

@@ -292,6 +292,13 @@ def test_a_full_disk_is_named_and_everything_is_freed(
     assert statuses(Run.open(run.folder))["build"] is Status.RUNNING
 
 
+def test_of_a_copy_the_disk_it_was_going_to_is_the_full_one(run: Run, walked: dict[str, Any]) -> None:
+    copying = OSError(errno.ENOSPC, "No space left on device", "/from", None, "/to")
+    walked["special"]["build"] = failing(copying)
+    assert walk(run) is Outcome.INFRASTRUCTURE
+    assert run.record.reason == "the disk is full: /to"
+
+
 def test_two_processes_do_not_work_on_one_run(run: Run, walked: dict[str, Any]) -> None:
     with exclusive(run.in_use_file), pytest.raises(UsageError, match="another process"):
         walk(run)
