@@ -17,7 +17,7 @@ from pipeline.submissions.references import BRANCH
 from pipeline.submissions.reflogs import repositories
 from pipeline.submissions.remotes import read_remotes, webhook_secret
 from pipeline.submissions.spool import Spool
-from pipeline.submissions.staff import add_student, create_course, strangers
+from pipeline.submissions.staff import add_student, create_course, has_other_settings, strangers
 
 app = typer.Typer(no_args_is_help=True, help="The folder of a course on its server, and who may push to it.")
 Folder = Annotated[Path, typer.Argument(help="the course's folder", metavar="DIR", show_default=False)]
@@ -35,7 +35,10 @@ def create(
     Of one that is there: repositories for new assignments, and the hooks anew, after an upgrade or a move. Tokens,
     settings and what was submitted stay.
     """
+    stays = template is not None and has_other_settings(folder, template)
     course = create_course(folder, template)
+    if stays:
+        output().print(styled(f"{course.course_file} stays as it was: change it there, {template} is not taken"))
     names = ", ".join(one.name for one in course.course().assignments)
     output().print(styled(f"{course.folder}: course {course.course().name} with {names}"))
     for note in strangers(course):

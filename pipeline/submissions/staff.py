@@ -60,8 +60,10 @@ def lay_settings(course: CourseFolder, template: Path | None) -> None:
         raise UsageError(f"{course.folder} has no course.toml yet", hint=hint)
     try:
         text = template.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{template} cannot be read: {error}", hint=hint) from None
+    except OSError as error:
+        raise UsageError(f"{template} cannot be read: {error.strerror}", hint=hint) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{template} is no text in UTF-8", hint=hint) from None
     write_text(course.course_file, text)
     try:
         course.course()
@@ -70,6 +72,14 @@ def lay_settings(course: CourseFolder, template: Path | None) -> None:
         laid, given = str(course.course_file), str(template)
         faults = [replace(one, where=one.where.replace(laid, given)) for one in error.faults]
         raise CourseError(error.message.replace(laid, given), hint=error.hint, faults=faults) from None
+
+
+def has_other_settings(folder: Path, template: Path) -> bool:
+    """Whether the folder is a course's already, with settings that are not those of `template`."""
+    try:
+        return CourseFolder(folder).course_file.read_bytes() != template.read_bytes()
+    except OSError:
+        return False
 
 
 def add_student(
