@@ -170,7 +170,7 @@ def walk_stage(name: str, run: Run, backends: Backends, listener: Listener) -> N
 def attempt(name: str, run: Run, backends: Backends, listener: Listener) -> PipelineError | Skipped | None:
     """What kept the stage from being done."""
     if run.record.outcome is not None and not needed_after_failure(name, run):
-        return Skipped(f"not reached: {run.record.outcome}")
+        return Skipped(f"not reached: {why_over(run.record)}")
     run.update_stage(StageRecord(name=name, status=Status.RUNNING))
     listener.stage_started(name)
     try:
@@ -187,6 +187,12 @@ def attempt(name: str, run: Run, backends: Backends, listener: Listener) -> Pipe
         reason = f"a fault of the pipeline itself in {name}: {type(error).__name__}: {error}"
         return InfrastructureError(reason, hint="tell the staff")
     return None
+
+
+def why_over(record: Record) -> str:
+    """`check failed`, or the outcome where no stage has failed."""
+    failed = next((one.name for one in record.stages if one.status is Status.FAILED), None)
+    return f"{failed} failed" if failed else str(record.outcome)
 
 
 @dataclass(frozen=True)

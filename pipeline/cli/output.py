@@ -56,9 +56,9 @@ def show_error(error: PipelineError) -> None:
 
 
 def show_failure(console: Console, word: str, message: str, faults: list[str], hint: str) -> None:
-    """`word: message`, then each fault on a line, then the hint."""
+    """`word: message`, then each fault on a line unless it is the only one and said already, then the hint."""
     console.print(Text.assemble((f"{word}:", "bold red"), " ", styled(message)))
-    for fault in faults:
+    for fault in faults if len(faults) > 1 or not message.endswith(tuple(faults)) else ():
         console.print(styled(f"  {fault}"))
     if hint:
         console.print(Text.assemble(("  hint:", "bold"), " ", styled(hint)))

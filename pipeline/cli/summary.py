@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 from pydantic import ValidationError
 from rich.console import Console
 
@@ -21,11 +24,16 @@ def show_summary(console: Console, run: Run) -> None:
     if result is not None:
         console.print(styled(summary(result, run.report_file), STYLES.get(outcome, "bold yellow")))
     if outcome is not Outcome.PASSED:
-        show_failure(console, outcome.value, record.reason, list(record.faults), record.hint)
+        show_failure(console, outcome.value, record.reason, list(record.faults), with_folder(record.hint, run.folder))
         console.print(styled(f"  logs: {near(run.logs)}"))
     for check in result.checks if result else ():
         console.print(styled(f"  {check_line(check)}"))
     console.print(styled(f"  {isolation(record)}", "dim"))
+
+
+def with_folder(hint: str, folder: Path) -> str:
+    """The hint with the run's folder, so that its command can be typed as it stands."""
+    return hint.replace("`pipeline resume`", f"`pipeline resume {shlex.quote(str(near(folder)))}`")
 
 
 def result_of(run: Run) -> Result | None:

@@ -58,8 +58,8 @@ def check(run: Run, backends: Backends, log: StageLog) -> None:
     base = backends.images.base(assignment.base)
     requirements = wanted(run.source / REQUIREMENTS, base, assignment)
     faults += [*found, *check_python(run.source, files_of(run.source))]
-    if not record.fetch_faults:
-        # a file that fetch refused is not missing
+    if not record.fetch_faults and not submission.faults:
+        # a file that fetch refused is not missing, and settings that cannot be read do not say which one it is
         for needed in TRAITS[assignment.job.kind].defines:
             faults += check_entry(run.source, (job or assignment.job).file, needed)
     faults += requirements.faults
@@ -87,7 +87,8 @@ def files_of(root: Path) -> list[str]:
 def failed(faults: list[Fault]) -> SubmissionError:
     number = f"{len(faults)} fault{'s' if len(faults) != 1 else ''}"
     first = f"{faults[0]}" if len(faults) == 1 else "; ".join(str(fault.where) for fault in faults[:8])
-    return SubmissionError(f"{number} in the submission: {first}", hint="mend them and push again", faults=faults)
+    them = "it" if len(faults) == 1 else "them"
+    return SubmissionError(f"{number} in the submission: {first}", hint=f"mend {them} and push again", faults=faults)
 
 
 def refuse_late(record: Record, assignment: Assignment) -> None:

@@ -13,7 +13,6 @@ from pipeline.reporting.assembly import assemble, assignment_of, ended_early
 from pipeline.reporting.html import STYLESHEET, page, stylesheet
 from pipeline.reporting.junit import junit
 from pipeline.reporting.plots import Plot, draw, files
-from pipeline.reporting.summary import summary
 from pipeline.run import Record, Run, StageRecord, Status
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def report(run: Run, backends: Backends, log: StageLog) -> None:  # noqa: ARG001
     write_bytes(run.junit_file, junit(result))
     write_bytes(run.folder / STYLESHEET, stylesheet())
     write_text(run.report_file, page(run, result, figures, given, plots))
-    log(summary(result, run.report_file))
+    log(f"{run.report_file.name}, {run.result_file.name}, {run.junit_file.name}")
 
 
 def known_figures(run: Run, log: StageLog) -> Figures | None:

@@ -41,7 +41,8 @@ class CourseFolder:
         found = cls(folder)
         if not found.course_file.is_file():
             raise UsageError(
-                f"{folder} is no course's folder: it has no course.toml", hint=f"`pipeline course create {folder} --from FILE`"
+                f"{folder} is no course's folder: it has no course.toml",
+                hint=f"`pipeline course create {folder} --from FILE`",
             )
         return found
 

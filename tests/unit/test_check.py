@@ -77,6 +77,12 @@ def test_a_missing_entry_file_is_named_with_what_is_there(tmp_path: Path) -> Non
     )
 
 
+def test_settings_that_cannot_be_read_do_not_make_another_kinds_file_missing(tmp_path: Path) -> None:
+    source = submission(tmp_path / "source", submission__toml="kind = function", main__py="def main(params): ...")
+    (source / "model.py").unlink()
+    assert fault(tmp_path, source).startswith("submission.toml:1: is not TOML")
+
+
 def test_an_unknown_key_of_set_is_told_as_the_option_it_came_by(tmp_path: Path) -> None:
     said = fault(tmp_path, submission(tmp_path / "source"), overrides=(("epohcs", "3"),))
     assert said == "--set epohcs: unknown key `epohcs` (did you mean `epochs`?)"

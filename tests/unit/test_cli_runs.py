@@ -66,6 +66,25 @@ def test_a_failed_run_says_reason_faults_hint_and_where_to_look(
     assert "\x1b" not in shown
 
 
+def test_what_can_be_gone_on_with_is_a_command_with_the_runs_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stopped = ends(Outcome.ABORTED, reason="stopped by SIGINT", hint="`pipeline resume` goes on with it")
+    monkeypatch.setattr(flow, "resume", stopped)
+    monkeypatch.chdir(tmp_path)
+    assert call(["run", ".", "--out", "my runs/first"]) == 130
+    assert "hint: `pipeline resume 'my runs/first'` goes on with it" in capfd.readouterr().out
+
+
+def test_the_only_fault_is_said_once_where_the_reason_says_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    changes = {"reason": "1 fault in the submission: a.toml:1: is wrong", "faults": ("a.toml:1: is wrong",)}
+    monkeypatch.setattr(flow, "resume", ends(Outcome.FAILED, **changes))
+    assert call(["run", ".", "--out", str(tmp_path / "run")]) == 10
+    assert capfd.readouterr().out.count("a.toml:1: is wrong") == 1
+
+
 @pytest.mark.parametrize("command", ["run", "resume"])
 def test_json_stands_alone_on_standard_output(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

@@ -114,6 +114,7 @@ def test_a_failure_has_an_owner_and_the_report_is_made(
     assert walked["order"] == ["fetch", "check", "report"]
     assert statuses(run)["check"] is Status.FAILED
     assert statuses(run)["execute"] is Status.SKIPPED
+    assert run.record.stage("execute").reason == "not reached: check failed"
     assert str(error) in run.record.reason
 
 

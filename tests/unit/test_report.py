@@ -12,6 +12,7 @@ from support.reports import assignment, ended_early, figures, make_run, record, 
 
 from pipeline.errors import Outcome
 from pipeline.figures import Figures, LossPoint
+from pipeline.reporting.summary import summary
 from pipeline.result import Result, schema_text
 from pipeline.run import Record, Request, Run, StageRecord, Status
 from pipeline.settings import Course, Isolation, Sandbox
@@ -31,10 +32,11 @@ def test_a_passed_run_says_so_everywhere(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     run = make_run(tmp_path / "runs" / "demo", record(practice=True), figures())
     result, page, lines = reported(run)
+    assert lines == ["report.html, result.json, junit.xml"]
     assert (run.record.outcome, run.record.points) == (Outcome.PASSED, 100)
     assert (result["outcome"], result["points"], result["practice"]) == ("passed", 100, True)
     assert "Passed" in page and "practice, not a grade" in page
-    assert lines[-1] == (
+    assert summary(Result.model_validate(result), run.report_file) == (
         "PASSED 100/100 mnist-train: accuracy 0.981 (from 0.098), 40 s, 2 workers, practice, not a grade"
         " - runs/demo/report.html"
     )

@@ -20,6 +20,7 @@ from pipeline.reporting.junit import junit
 from pipeline.reporting.palette import DARK, DRAWN
 from pipeline.reporting.plots import Plot, draw, files
 from pipeline.run import Record, Run, StageRecord, Status
+from pipeline.settings import Course
 from pipeline.stages.report import report
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "report"
@@ -93,6 +94,13 @@ def test_hostile_text_is_shown_as_text_and_harmless(tmp_path: Path) -> None:
     assert "<script>alert(1)" not in text and "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
     assert "ha:AAAA" not in text
+
+
+def test_points_of_an_unknown_number_are_no_dash(tmp_path: Path) -> None:
+    two = Course(name="ml", assignments=(assignment(), assignment().model_copy(update={"name": "another"})))
+    of = ended_early("check", Outcome.FAILED, "does not say which assignment it is for", course=two)
+    _, text = made(tmp_path, of)
+    assert '<span class="earned">0</span> <span class="most">points</span>' in text
 
 
 def test_faults_have_place_message_and_hint(tmp_path: Path) -> None:
