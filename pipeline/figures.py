@@ -126,6 +126,9 @@ class Figures(Figure):
     details: dict[str, str] = Field(
         default_factory=dict, description="measure -> what was found, for the student, instead of the bare value"
     )
+    hints: dict[str, str] = Field(
+        default_factory=dict, description="measure -> what to do, where that is not what its kind always says"
+    )
     headline: str = Field(default="", description="the result in a few words, for the summary")
     key_figures: tuple[KeyFigure, ...] = ()
     listed: tuple[Listed, ...] = ()

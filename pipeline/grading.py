@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -54,7 +55,7 @@ def grade(assignment: Assignment, figures: Figures, arrived: datetime) -> Grade:
         names = ", ".join(measure_of(kind, check.measure).words for check in unknown)
         reason = f"{names} could not be measured, and that decides about passing"
         return Grade(Outcome.INFRASTRUCTURE, checks, None, reason, "the run is to be repeated")
-    return Grade(Outcome.FAILED, checks, earned, *failed_reason(assignment, checks, earned, late))
+    return Grade(Outcome.FAILED, checks, earned, *failed_reason(assignment, checks, earned, late, figures.hints))
 
 
 def check_result(check: Check, measure: Measure, figures: Figures) -> CheckResult:
@@ -128,7 +129,7 @@ def passed_reason(checks: tuple[CheckResult, ...], late: Late) -> str:
 
 
 def failed_reason(
-    assignment: Assignment, checks: tuple[CheckResult, ...], earned: float, late: Late
+    assignment: Assignment, checks: tuple[CheckResult, ...], earned: float, late: Late, hints: Mapping[str, str]
 ) -> tuple[str, str]:
     """Reason and hint. The hint is about the failed check that costs the most points."""
     short = f"{earned:g} points of the {assignment.passed_from:g} needed to pass"
@@ -137,7 +138,7 @@ def failed_reason(
         return "; ".join(filter(None, [short, late_words(late)])), ""
     worst, check = max(failed, key=lambda pair: pair[0].max_points)
     reason = "; ".join(filter(None, [short, worst.detail, late_words(late)]))
-    return reason, measure_of(assignment.job.kind, check.measure).next_step
+    return reason, hints.get(check.measure) or measure_of(assignment.job.kind, check.measure).next_step
 
 
 def not_graded(assignment: Assignment, outcome: Outcome, reason: str) -> tuple[CheckResult, ...]:

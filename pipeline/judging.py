@@ -25,14 +25,16 @@ class Verdict:
 
     right: bool
     words: str
+    hint: str = ""
+    """What to do about a call that failed; nothing where the answer says it."""
 
 
 def verdict(case: Case, record: Activation, predicates: Predicates) -> Verdict:
     """Judges the activation that a case ended with. Raises CourseError where staff's predicate fails."""
     if not record.success:
         why = failure(record, runner=False)
-        reason = why.withheld.reason if case.hidden else why.reason
-        return Verdict(False, f"{named(case)}: {reason}")
+        told = why.withheld if case.hidden else why
+        return Verdict(False, f"{named(case)}: {told.reason}", told.hint)
     if case.predicate:
         is_right, said = predicates.judge(case, record.result)
     else:

@@ -13,6 +13,7 @@ INFRASTRUCTURE = "infrastructure:"
 """How the runner begins what it says of a server that did not answer."""
 NOT_STARTED = "The action did not initialize and exited unexpectedly."
 """OpenWhisk's word for a container that went away before /run; the whole sentence, since a student can begin as it."""
+NO_MODULE = "ModuleNotFoundError: No module named"
 MOST_REASON = 500
 
 
@@ -37,7 +38,8 @@ class Failure:
     def withheld(self) -> Failure:
         """The same in words of the course's alone: what a process that saw hidden inputs says may carry them out."""
         lost = issubclass(self.error, InfrastructureError)
-        return replace(self, reason="it was lost" if lost else HIDDEN_REASONS.get(self.limit, "the function failed"))
+        reason = "it was lost" if lost else HIDDEN_REASONS.get(self.limit, "the function failed")
+        return replace(self, reason=reason, hint=self.hint if lost or self.limit else "")
 
 
 HIDDEN_REASONS = {
@@ -71,4 +73,5 @@ def failure(record: Activation, *, runner: bool = True) -> Failure:
         )
     if record.timed_out or "exceeded its time limits" in reason:
         return Failure("it met the time limit of its action", LimitError, False, "look for endless loops", "time")
-    return Failure(reason, again=record.status != "application error")
+    hint = "list the package that has this module in requirements.txt" if NO_MODULE in reason else ""
+    return Failure(reason, again=not answered, hint=hint)

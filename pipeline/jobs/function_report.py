@@ -39,6 +39,7 @@ def figures_of(run: Run, backends: Backends, state: Executing, home: Home, judge
             **{name: float(one.verdict.right) for name, one in cases.items()},
         },
         details={name: one.verdict.words for name, one in cases.items()},
+        hints={name: one.verdict.hint for name, one in cases.items() if one.verdict.hint},
         headline=f"{right} of {len(judged)} cases right",
         key_figures=key_figures(right, judged, seconds_in_all, home, traffic),
         listed=(case_table(judged), *([traffic_table(traffic, home.seconds)] if traffic else [])),

@@ -22,7 +22,7 @@ def headline(result: Result) -> str:
 
 def content(result: Result) -> str:
     failed = next((stage for stage in result.stages if stage.status is Status.FAILED), None)
-    parts = [f"{failed.name}: {one_line(failed.reason, 160)}"] if failed else figures(result)
+    parts = [f"{failed.name}: {one_line(failed.reason, 160)}"] if failed else [*figures(result), *late(result)]
     return ", ".join([*parts, *(["practice, not a grade"] if result.practice else [])])
 
 
@@ -38,6 +38,12 @@ def figures(result: Result) -> list[str]:
         what = "function" if result.workers[0].name else "worker"
         parts.append(f"{len(result.workers)} {what}{'s' if len(result.workers) > 1 else ''}")
     return parts or ["no figures"]
+
+
+def late(result: Result) -> list[str]:
+    """Why the points are fewer than those of the checks together."""
+    days = result.metrics.late_days
+    return [f"{days} day{'s' if days > 1 else ''} late"] if days else []
 
 
 def near(path: Path) -> Path:

@@ -50,6 +50,11 @@ def test_too_few_points_fail_with_the_dearest_check_as_reason() -> None:
     assert poor.hint
 
 
+def test_what_a_run_says_of_its_failure_goes_before_what_is_always_said() -> None:
+    assert graded(figures(accuracy=0.9411, hints={"accuracy": "do this"})).hint == "do this"
+    assert graded(figures(accuracy=0.9411, hints={"seconds": "do that"})).hint != "do that"
+
+
 @pytest.mark.parametrize(
     ("check", "value", "passed"),
     [

@@ -80,6 +80,24 @@ def test_a_hidden_case_that_met_a_limit_says_which() -> None:
     assert "more memory" in verdict(case(hidden=True), killed, Predicates(None)).words
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "step"),
+    [
+        ("main.py, line 1: ModuleNotFoundError: No module named 'cv2'", "application error", "requirements.txt"),
+        ("The action exceeded its time limits of 30000 milliseconds.", "action developer error", "endless loops"),
+        ("The action exhausted its memory and was aborted.", "action developer error", "less in memory"),
+    ],
+)
+def test_a_call_that_failed_has_the_next_step_of_its_failure(error: str, status: str, step: str) -> None:
+    record = ended({"error": error}, success=False, status=status)
+    assert step in verdict(case(), record, Predicates(None)).hint
+
+
+def test_of_a_hidden_case_not_even_the_next_step_says_how_it_failed() -> None:
+    record = ended({"error": "ModuleNotFoundError: No module named '4711'"}, success=False, status="application error")
+    assert verdict(case(hidden=True), record, Predicates(None)).hint == ""
+
+
 def test_staff_s_predicate_judges_and_gives_a_reason(tmp_path: Path) -> None:
     file = tmp_path / "judge.py"
     file.write_text("def sorts(given, answer):\n    return answer.get('b') == given['a'] + 1, 'b is a + 1'\n")

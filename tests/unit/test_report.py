@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-from support.reports import assignment, ended_early, figures, make_run, record, stages, worker
+from support.reports import ARRIVED, assignment, ended_early, figures, make_run, record, stages, worker
 
 from pipeline.errors import Outcome
 from pipeline.figures import Figures, LossPoint
 from pipeline.reporting.summary import summary
 from pipeline.result import Result, schema_text
 from pipeline.run import Record, Request, Run, StageRecord, Status
-from pipeline.settings import Course, Isolation, Sandbox
+from pipeline.settings import Course, Isolation, LateRule, Sandbox
 from pipeline.stages.report import report
 
 
@@ -41,6 +42,14 @@ def test_a_passed_run_says_so_everywhere(tmp_path: Path, monkeypatch: pytest.Mon
         " - runs/demo/report.html"
     )
     assert result["stages"][-1]["status"] == "done"
+
+
+def test_the_summary_says_that_points_are_fewer_for_being_late(tmp_path: Path) -> None:
+    due = assignment(deadline=ARRIVED - timedelta(hours=1), late=LateRule(days=2, percent_a_day=10))
+    run = make_run(tmp_path / "run", record(due), figures())
+    said = summary(Result.model_validate(reported(run)[0]), run.report_file)
+    assert "PASSED 90/100" in said
+    assert ", 1 day late" in said
 
 
 def test_the_record_on_disk_has_outcome_and_points(tmp_path: Path) -> None:
