@@ -8,7 +8,7 @@ from typing import Protocol
 
 from pipeline.settings import Limits
 from pipeline.submissions.arrivals import known_of, spool_pushes
-from pipeline.submissions.entry import now
+from pipeline.submissions.entry import Entry, now
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.follow import MOST_S, follow
 from pipeline.submissions.hook_client import FOLLOWS, UPDATES_BYTES
@@ -66,13 +66,23 @@ def post_receive(course: CourseFolder, places: Places, push: Push, pusher: Pushe
     entry = max((one for one in known if one.new in graded), key=lambda one: one.arrived, default=None)
     if entry is None:
         return 0
-    pusher.say(f"submission {entry.short} of {entry.assignment}, arrived {entry.arrived:%Y-%m-%d %H:%M:%S} UTC")
+    arrived = f"arrived {entry.arrived:%Y-%m-%d %H:%M:%S} UTC"
+    pusher.say(f"submission {entry.short} of {entry.assignment}, {arrived}{lateness_of(course, entry)}")
     how = push.variables.get(FOLLOWS)
     if how != "0":
         longest = 0.0 if how == "briefly" else MOST_S
         for line in follow(course, places, entry.id, most_s=longest, sleep=pusher.wait):
             pusher.say(line)
     return 0
+
+
+def lateness_of(course: CourseFolder, entry: Entry) -> str:
+    """What coming after the deadline costs, said when there is still a choice; empty where it is in time."""
+    from pipeline.grading import late_words, lateness  # the graders' part, which the other hook needs not
+
+    assignment = course.course().assignment(entry.assignment)
+    words = late_words(lateness(entry.arrived, assignment.deadline, assignment.late)) if assignment else ""
+    return f", {words}" if words else ""
 
 
 HOOKS: Mapping[str, Callable[[CourseFolder, Places, Push, Pusher], int]] = {

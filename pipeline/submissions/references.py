@@ -11,6 +11,8 @@ BRANCH = "main"
 REF = f"refs/heads/{BRANCH}"
 NOTHING = re.compile(r"0+")
 UPDATE = re.compile(r"([0-9a-f]{40,64}) ([0-9a-f]{40,64}) (refs/[^\s\x00-\x1f\x7f]{1,240})")
+PLAIN = re.compile(r"[A-Za-z0-9._/-]{1,60}")
+"""Branches that can stand in a command as they are."""
 MOST_REASONS = 5
 
 
@@ -58,9 +60,14 @@ def unreadable(text: str, most: int) -> list[str]:
 
 
 def politely(updates: list[Update]) -> list[str]:
-    """What is said of references that are not graded."""
+    """What is said of references that are not graded: a branch can be submitted after all."""
     return [
-        f"{one_line(one.ref, 100)} is kept; only {BRANCH} is graded"
+        f"{one_line(one.ref, 100)} is kept; only {BRANCH} is graded{submitted_by(one.ref)}"
         for one in updates
         if not one.is_graded and not one.deletes
     ]
+
+
+def submitted_by(ref: str) -> str:
+    branch = ref.removeprefix("refs/heads/")
+    return f": `git push origin {branch}:{BRANCH}` submits it" if PLAIN.fullmatch(branch) and branch != ref else ""

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -102,8 +103,19 @@ def test_what_was_graded_is_neither_rewritten_nor_deleted(course: CourseFolder, 
 
 def test_other_branches_are_kept_and_not_graded(course: CourseFolder, clone: Clone) -> None:
     clone.commit("x = 1\n")
-    assert "only main is graded" in clone.push("origin", "main:experiment")
+    said = clone.push("origin", "main:experiment", "main:refs/heads/$(id)", "main:refs/tags/v1")
+    assert "refs/heads/experiment is kept; only main is graded: `git push origin experiment:main` submits it" in said
+    assert said.count("submits it") == 1
     assert spooled(course) == []
+
+
+def test_what_is_late_but_accepted_is_told_what_that_costs(course: CourseFolder, clone: Clone) -> None:
+    due = datetime.now(UTC) - timedelta(hours=30)
+    text = course.course_file.read_text()
+    course.course_file.write_text(text.replace("2099-01-31T23:59:59+01:00", due.isoformat()))
+    clone.commit("x = 1\n")
+    said = clone.push()
+    assert "UTC, 2 days late: 20 % of the points taken" in said
 
 
 def test_what_is_too_late_is_refused(course: CourseFolder, clone: Clone) -> None:

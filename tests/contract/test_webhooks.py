@@ -92,7 +92,7 @@ def test_what_is_fetched_is_the_rosters_address_not_the_events(site: Site) -> No
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"ref": "refs/heads/draft"}, "refs/heads/draft is kept; only main is graded"),
+        ({"ref": "refs/heads/draft"}, "only main is graded: `git push origin draft:main` submits it"),
         ({"ref": "refs/tags/v1", "after": NOTHING}, "only main is graded"),
         ({"after": NOTHING, "deleted": True}, "was deleted, and what was submitted stays"),
         ({"repository": {"clone_url": "https://git.example/eve/mnist.git"}}, "not on the roster"),
