@@ -75,7 +75,10 @@ def add(
     for repository in made:
         console.print(styled(f"repository  {repository}"))
     console.print(styled(f"token       {token}"))
-    console.print(styled(f"what is pushed to {BRANCH} is graded"))
+    for repository in made:
+        console.print(styled(f"clone       URL/git/{name}/{repository.name}, as {name} with the token as password"))
+    console.print(styled(f"pages       URL/enter/{token}"))
+    console.print(styled(f"what is pushed to {BRANCH} is graded; URL is what `pipeline serve` says of its pages"))
 
 
 @app.command("remove-student", short_help="let a student or team in no more")

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from pipeline.backends.choose import choose_builds
-from pipeline.cli.output import output, styled, write
+from pipeline.cli.output import counted, output, styled, write
 from pipeline.errors import UsageError
 from pipeline.submissions.entry import State
 from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.grades import GradeRow, UngradedRow, as_csv, with_everyone
-from pipeline.submissions.grades import grades as counted
+from pipeline.submissions.grades import grades as what_counts
 from pipeline.submissions.members import read_members
 from pipeline.submissions.regrades import apply as let_count
 from pipeline.submissions.regrades import differences, regrade
@@ -35,7 +35,7 @@ def grades(
     course = CourseFolder.open(folder)
     settings = course.course()
     spool = Spool(course.spool)
-    graded = counted(spool.over(), settings)
+    graded = what_counts(spool.over(), settings)
     rows = with_everyone(graded, read_members(course) if everyone else (), settings)
     if csv:
         write(as_csv(rows))
@@ -55,12 +55,8 @@ def in_words(row: GradeRow | UngradedRow) -> str:
     if isinstance(row, UngradedRow):
         return f"{'-':<12} nothing graded"
     points = "-" if row.graded.points is None else f"{row.graded.points:g} of {row.graded.most_points or 0:g}"
-    late = f", {counted_in(row.late_days, 'day')} late" if row.late_days else ""
-    return f"{points:<12} {counted_in(row.attempts, 'attempt')}{late}"
-
-
-def counted_in(number: int, unit: str) -> str:
-    return f"{number} {unit}{'' if number == 1 else 's'}"
+    late = f", {counted(row.late_days, 'day')} late" if row.late_days else ""
+    return f"{points:<12} {counted(row.attempts, 'attempt')}{late}"
 
 
 @app.command("start", short_help="grade an assignment again")
@@ -73,10 +69,12 @@ def start(
 ) -> None:
     """Put what was graded into the queue again, after all pushes. Attempts and arrivals stay as they were."""
     course = CourseFolder.open(folder)
-    if course.course().assignment(assignment) is None:
-        raise UsageError(f"the course has no assignment {assignment!r}", hint="`course.toml` names them")
+    names = [one.name for one in course.course().assignments]
+    if assignment not in names:
+        raise UsageError(f"the course has no assignment {assignment!r}", hint=f"it has {', '.join(names)}")
     added = regrade(Spool(course.spool), assignment, students or ())
-    output().print(styled(f"{len(added)} submissions are graded again; then `pipeline regrade show {folder}`"))
+    number = counted(len(added), "submission")
+    output().print(styled(f"to be graded again: {number}; then `pipeline regrade show {folder}`"))
 
 
 @app.command("show", short_help="what a regrade would change")
@@ -103,8 +101,11 @@ def said(points: float | None, outcome: object) -> str:
 @app.command("apply", short_help="let a regrade count")
 def apply(folder: Folder) -> None:
     """Let every regrade that has ended count from now on."""
-    done = let_count(Spool(CourseFolder.open(folder).spool))
-    output().print(styled(f"{len(done)} regrades count now"))
+    spool = Spool(CourseFolder.open(folder).spool)
+    done = let_count(spool)
+    running = sum(one.regrade_of != "" for one in spool.active())
+    rest = f"; {running} not done yet, apply again when they are" if running else ""
+    output().print(styled(f"applied: {counted(len(done), 'regrade')}{rest}"))
 
 
 @app.command("discard", short_help="forget a regrade")
@@ -115,4 +116,4 @@ def discard(folder: Folder) -> None:
     for one in done:
         if one.state is State.STARTED:
             stop_build(choose_builds(course), one)
-    output().print(styled(f"{len(done)} regrades are discarded"))
+    output().print(styled(f"discarded: {counted(len(done), 'regrade')}"))

@@ -49,6 +49,11 @@ def styled(text: str, style: str = "") -> Text:
     return Text(printable(text), style=style)
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 attempt`, `2 attempts`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def show_error(error: PipelineError) -> None:
     """Says on standard error what happened, every fault, and what to do."""
     faults = [str(fault) for fault in error.faults]

@@ -66,7 +66,7 @@ def places(entries: Sequence[Entry], at: datetime) -> dict[str, Place]:
         if waits(entry, at):
             reason = f"{entry.reason or 'it could not be started'}; the next try is at {entry.not_before:%H:%M:%S} UTC"
         elif entry.student in busy:
-            reason = "another submission of yours runs"
+            reason = "another one of the same student runs"
         else:
             reason = f"{len(running)} run now"
         found[entry.id] = Place(number, len(order), reason)

@@ -17,6 +17,7 @@ from pipeline.lock import in_turn
 from pipeline.submissions.entry import Entry
 from pipeline.submissions.names import checked_id
 
+LISTED = "`pipeline queue list DIR --all` lists them"
 MOST_PARSED = 20_000
 REMEMBERED_S = 5.0
 SETTLED_NS = 10**9
@@ -76,7 +77,7 @@ class Spool:
         """Raises UsageError where there is none of that id."""
         entry = self.find(submission)
         if entry is None:
-            raise UsageError(f"there is no submission {submission}", hint="`pipeline queue list DIR --all` names them")
+            raise UsageError(f"there is no submission {submission}", hint=LISTED)
         return entry
 
     def change(self, submission: str, change: Callable[[Entry], Entry | None]) -> Entry | None:

@@ -16,11 +16,12 @@ from pipeline.submissions.members import add_member, read_members
 from pipeline.submissions.names import checked_name
 from pipeline.submissions.remotes import add_remote, read_remotes
 from pipeline.submissions.repositories import make_repository
-from pipeline.submissions.spool import Spool
+from pipeline.submissions.spool import LISTED, Spool
 from pipeline.text import one_line
 
 AGAIN = frozenset({State.PARKED, State.REFUSED, State.SUPERSEDED})
 """What staff can let be tried again; a superseded one when the newer push was ended."""
+LEAST_OF_ID = 4
 
 
 def create_course(folder: Path, template: Path | None) -> CourseFolder:
@@ -114,12 +115,13 @@ def make_repositories(course: CourseFolder, name: str) -> list[Path]:
 
 def found(spool: Spool, text: str) -> Entry:
     """The submission whose id begins so. Raises UsageError where there is none or more than one."""
+    if len(text) < LEAST_OF_ID:
+        raise UsageError(f"{text!r} is too short for a submission", hint=f"give {LEAST_OF_ID} characters of its id")
     matching = [one for one in [*spool.active(), *spool.over()] if one.id.startswith(text)]
-    if len(text) < 4 or len(matching) != 1:
-        raise UsageError(
-            f"{text!r} is too short for an id" if len(text) < 4 else f"the ids of {len(matching)} begin with {text!r}",
-            hint="`pipeline queue list DIR --all` names them; give 4 characters or more",
-        )
+    if not matching:
+        raise UsageError(f"no submission's id begins with {text!r}", hint=LISTED)
+    if len(matching) > 1:
+        raise UsageError(f"{text!r} names {len(matching)} submissions", hint="give more of the id")
     return matching[0]
 
 

@@ -63,7 +63,7 @@ def test_a_place_has_a_reason() -> None:
     entries = [entry("bob", 1), entry("ada", 1, 1), entry("ada", 9, state=State.STARTED)]
     found = places(entries, START)
     place = found[entries[1].id]
-    assert (place.number, place.waiting, place.reason) == (2, 2, "another submission of yours runs")
+    assert (place.number, place.waiting, place.reason) == (2, 2, "another one of the same student runs")
     assert entries[2].id not in found
 
 
