@@ -116,7 +116,7 @@ def bounded(most_bytes: int) -> Callable[[], None]:
 def explained(error: GitCommandError, url: str, wanted: str) -> Exception:
     """git's complaint as an error of ours; a password in the URL is not shown."""
     text, shown = str(error.stderr).lower(), one_line(without_password(url))
-    said = one_line(without_password(str(error.stderr)).replace(url, shown))
+    said = one_line(bare(without_password(str(error.stderr))).replace(url, shown))
     if "couldn't find remote ref" in text or "not our ref" in text:
         return SubmissionError(f"{shown} has no {wanted!r}", hint="push it, or name another revision with --ref")
     if "file size limit" in text or error.status in {-25, 153}:
@@ -124,8 +124,15 @@ def explained(error: GitCommandError, url: str, wanted: str) -> Exception:
     if "not found" in text or "does not appear to be" in text or "authentication" in text or "denied" in text:
         return UsageError(f"{shown} cannot be read: {said}", hint="is the address right, and may this user read it?")
     if any(sign in text for sign in UNREACHABLE) or error.status in {-9, 137}:
-        return InfrastructureError(f"{shown} cannot be reached: {said}", hint="try again later")
+        return InfrastructureError(
+            f"{shown} cannot be reached: {said}", hint="see that it is right, or try again later"
+        )
     return InfrastructureError(f"git could not fetch {shown}: {said}", hint="try again, or give a folder")
+
+
+def bare(stderr: str) -> str:
+    """What git said, without how GitPython sets it in its own message."""
+    return stderr.strip().removeprefix("stderr:").strip().strip("'").strip()
 
 
 def without_password(text: str) -> str:

@@ -37,6 +37,13 @@ TYPES = {
     "path_type": 'a path in quotes "..."',
 }
 
+BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+
 
 def faults_of(error: ValidationError, model: type[BaseModel], locate: Locate) -> list[Fault]:
     """Every error of a validation as a fault. `locate` gives a key's file (or other origin) and line."""
@@ -73,6 +80,9 @@ def say(detail: ErrorDetails, location: Sequence[str | int], table: type[BaseMod
         return f"`{key}` is {value}", f"it is one of {context.get('expected')}"
     if kind in TYPES:
         return f"`{key}` is {value}, and {TYPES[kind]} is needed", ""
+    if kind in BOUNDS:
+        bound, words = BOUNDS[kind]
+        return f"`{key}` is {value}, and {words} {context.get(bound)} is needed", ""
     return f"`{key}` is {value}: {detail['msg'][:1].lower()}{detail['msg'][1:]}", ""
 
 

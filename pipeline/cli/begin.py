@@ -32,12 +32,22 @@ def begin(request: Request, folder: Path | None, run_id: str | None = None) -> R
     Raises CourseError with every fault of the course file, UsageError where the folder holds a run or cannot be
     written to, InfrastructureError where docker is asked for and does not answer.
     """
+    if run_id is None:  # a person's; with an id it is a submission's, and whatever it meets stands in its record
+        refuse_no_source(request.source)
     record = new_record(request, run_id)
     place = folder or Path("runs") / record.run
     try:
         return Run.create(place, record)
     except OSError as error:
         raise UsageError(f"{place} cannot be made: {error.strerror}", hint="name another --out") from None
+
+
+def refuse_no_source(source: str) -> None:
+    """Raises UsageError for a mistyped folder, before anything is made of it."""
+    from pipeline.stages.fetch import is_url
+
+    if not is_url(source) and not Path(source).expanduser().is_dir():
+        raise UsageError(f"{source} is no folder", hint="give a folder or a git URL")
 
 
 def begin_or_go_on(request: Request, folder: Path, run_id: str) -> Run:

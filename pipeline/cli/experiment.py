@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from pipeline.cli.display import showing
-from pipeline.cli.output import output, styled, write
+from pipeline.cli.output import counted, output, styled, write
 from pipeline.cli.runs import AsJson, AssignmentName, Ref, SandboxName, Source, Verbose
 from pipeline.errors import Outcome, UsageError
 from pipeline.experiments.grid import axes_of, words_of
@@ -126,7 +126,8 @@ def begin(console: Console, whole: Experiment, folder: Path) -> None:
     done = len(whole.runs) - len(whole.left)
     settings = {tuple(one.setting.items()) for one in whole.runs}
     goes_on = f", {done} of them made already" if done else ""
-    console.print(styled(f"{len(settings)} settings, {len(whole.runs)} runs{goes_on} - {near(folder.resolve())}"))
+    size = f"{counted(len(settings), 'setting')}, {counted(len(whole.runs), 'run')}"
+    console.print(styled(f"{size}{goes_on} - {near(folder.resolve())}"))
 
 
 def end(console: Console, whole: Experiment, folder: Path) -> None:

@@ -34,7 +34,7 @@ def init(
     """Write a starter repository for a student; no file is ever overwritten."""
     if kind not in EXAMPLE_OF_KIND:
         hint = nearest(kind, EXAMPLE_OF_KIND).replace("the keys here", "the kinds")
-        raise UsageError(f"there is no kind {one_line(kind, 60)!r}", hint=hint)
+        raise UsageError(f"there is no kind {one_line(kind, 60)!r}", hint=f"{hint}; a folder is named with --into")
     files = starter_files(EXAMPLES / EXAMPLE_OF_KIND[kind])
     there = sorted(name for name in files if (into / name).exists() or (into / name).is_symlink())
     if there:

@@ -74,6 +74,11 @@ def test_the_entry_is_a_plain_module_by_full_match(entry: str) -> None:
     assert "`entry`" in str(found[0])
 
 
+def test_a_number_out_of_its_range_is_said_with_the_bound() -> None:
+    _, faults = resolve_job(read_submission(b"epochs = -1"), MNIST_TRAIN, practice=True)
+    assert [str(one) for one in faults] == ["submission.toml:1: `epochs` is -1, and at least 1 is needed"]
+
+
 def test_utf_16_and_bad_toml_are_named() -> None:
     job, found = resolve_job(read_submission("epochs = 3".encode("utf-16")), OPEN, practice=False)
     assert job is None
