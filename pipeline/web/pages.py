@@ -42,6 +42,7 @@ EVENTS_S = 600.0
 """After so long a stream of events ends; a browser opens the next by itself, at the line where it stood."""
 LOOK_S = 0.5
 AGAIN_MS = 5000
+OVER_SHOWN = 200
 LINE = re.compile(r"[0-9]{1,9}")
 REPORT_POLICY = "sandbox allow-same-origin; default-src 'none'; img-src 'self'; style-src 'self'"
 
@@ -120,7 +121,8 @@ def queue() -> str:
         parked=views.rows([one for one in active if one.state is State.PARKED], active),
         running=views.rows([one for one in active if one.state is State.STARTED], active),
         waiting=views.rows([one for one in active if one.state is State.WAITING], active)[::-1],
-        over=views.rows(over[-200:], active),
+        over=views.rows(over[-OVER_SHOWN:], active),
+        over_in_all=len(over),
         faults=[error.message for error in spool().faults.values()],
     )
 
@@ -180,8 +182,12 @@ def events(text: str) -> Response:
 def lines_as_events(
     course: CourseFolder, spool: Spool, submission: str, after: int, *, most_s: float = EVENTS_S
 ) -> Iterator[str]:
-    """With `most_s` of 0 what is there now: the browser asks again in a while."""
+    """With `most_s` of 0 what is there now: the browser asks again in a while.
+
+    `changed` says that the rest of the page is old: stages, place, state.
+    """
     tail, number, begun = ConsoleTail(course.console(submission)), 0, time.monotonic()
+    shown = views.traces(course, submission)
     while True:
         state = spool.get(submission).state
         over = state.is_over or state is State.PARKED
@@ -195,7 +201,9 @@ def lines_as_events(
         if time.monotonic() >= begun + most_s:
             yield f"retry: {AGAIN_MS}\n\n"
             return
-        yield ": still there\n\n"
+        now = views.traces(course, submission)
+        yield f"event: changed\ndata: {state.value}\n\n" if now != shown else ": still there\n\n"
+        shown = now
         time.sleep(LOOK_S)
 
 

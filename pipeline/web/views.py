@@ -35,6 +35,7 @@ class Row:
     assignment: str
     arrived: str
     state: str
+    said: str
     what: str
     points: str
     is_over: bool
@@ -97,13 +98,15 @@ def row(entry: Entry, place: Place | None) -> Row:
         how = f"by {entry.superseded_by[:10]}"
     else:
         how = entry.reason
+    state = entry.outcome.value if entry.state is State.GRADED and entry.outcome else entry.state.value
     return Row(
         id=entry.id,
         short=entry.short,
         student=entry.student,
         assignment=entry.assignment,
         arrived=entry.arrived.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-        state=entry.outcome.value if entry.state is State.GRADED and entry.outcome else entry.state.value,
+        state=state,
+        said="running" if entry.state is State.STARTED else state,
         what="; ".join(filter(None, (words_of(entry), how))),
         points=points(entry),
         is_over=entry.state.is_over,
@@ -117,6 +120,17 @@ def stages_of(course: CourseFolder, entry: Entry, result: Result | None) -> Sequ
         return Run.open(course.run(entry.id)).record.stages
     except UsageError:
         return result.stages if result else ()
+
+
+def traces(course: CourseFolder, submission: str) -> tuple[int, ...]:
+    """Times of what is replaced whenever a place, a state or a stage changes; other numbers, another page."""
+    times = []
+    for path in (course.spool / "active", course.run(submission) / "record.json"):
+        try:
+            times.append(path.stat().st_mtime_ns)
+        except OSError:
+            times.append(0)
+    return tuple(times)
 
 
 def left_out(course: CourseFolder, entry: Entry) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ from pipeline.submissions.folder import CourseFolder
 from pipeline.submissions.regrades import apply, regrade
 from pipeline.submissions.spool import Spool
 from pipeline.submissions.staff import add_student
+from pipeline.web import pages
 from pipeline.web.access import staff_token
 from pipeline.web.app import GIT_OF_EACH, create_app
+from pipeline.web.pages import lines_as_events
 
 
 class Site:
@@ -217,6 +220,37 @@ def test_the_log_is_streamed_from_the_line_where_the_last_stream_ended(site: Sit
     rest = client.get(at, headers={"Last-Event-ID": "2"}).get_data(as_text=True)
     assert rest.startswith("id: 3\ndata: three\n")
     assert client.get(at, headers={"Last-Event-ID": "x"}).status_code == 200
+
+
+def test_a_page_that_stays_open_hears_of_each_new_state(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its log grows by itself; its stages and its place must not stay those of the moment when it was opened."""
+    turns = iter([State.WAITING, State.STARTED, State.STARTED, State.GRADED])
+
+    def wait(_seconds: float) -> None:
+        state = next(turns)
+        site.spool.change(site.entry.id, lambda one: one.model_copy(update={"state": state}))
+
+    monkeypatch.setattr(time, "sleep", wait)
+    said = "".join(lines_as_events(site.course, site.spool, site.entry.id, 0))
+    assert said.split("\n\n")[:-1] == [
+        ": still there",
+        ": still there",
+        "event: changed\ndata: started",
+        ": still there",
+        "id: 0\nevent: over\ndata: graded",
+    ]
+
+
+def test_the_queue_says_how_many_are_over_where_it_shows_the_newest(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "OVER_SHOWN", 2)
+    for number in range(2, 5):
+        site.spool.add(entry("ada", number, number, state=State.REFUSED))
+    site.spool.active()
+    page = site.browser("staff").get("/course").get_data(as_text=True)
+    assert '<h2>Over <span class="count">3</span></h2>' in page
+    assert "The newest 2" in page
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-// Shows new lines of the log as they come. Without this script the page loads itself again every three seconds.
+// Shows new lines of the log as they come, and the state above it as it changes. Without this script the page loads itself again every three seconds.
 "use strict";
 
 const log = document.getElementById("log");
@@ -16,6 +16,13 @@ if (log && log.dataset.events) {
     const follow = atEnd();
     log.append(event.data + "\n");
     if (follow) log.scrollTop = log.scrollHeight;
+  });
+  events.addEventListener("changed", async () => {
+    const answer = await fetch(window.location.href);
+    if (!answer.ok) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const standing = page.getElementById("standing");
+    if (standing) document.getElementById("standing").replaceWith(document.adoptNode(standing));
   });
   events.addEventListener("over", () => {
     events.close();
