@@ -65,8 +65,8 @@ def announce(console: Console, course: CourseFolder, address: str, slots: int) -
     console.print(styled(f"course     {settings.title or settings.name}, builds at a time: {slots}"))
     console.print(styled(f"pages      {address}"))
     token = staff_token(course)
-    shown = f"{address}/enter/{token}  (shown this once)" if token else f"pipeline course staff-token {course.folder}"
-    console.print(styled(f"staff      {shown}"))
+    another = f"pipeline course staff-token {course.folder}  (another link, in place of the first)"
+    console.print(styled(f"staff      {f'{address}/enter/{token}  (shown this once)' if token else another}"))
     console.print(styled(f"students   pipeline course add-student {course.folder} NAME"))
     console.print(styled("Ctrl-C ends it."))
 
