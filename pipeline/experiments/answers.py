@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from pipeline.experiments.drawing import Series, limits, series_of
-from pipeline.experiments.grid import MEMORY, Setting, name_of, words_of, written
+from pipeline.experiments.grid import MEMORY, WORKERS, Setting, name_of, words_of, written
 from pipeline.experiments.record import Answer, Experiment, Point, Spread
 from pipeline.experiments.statistics import any_passed, overlapping, rest
 from pipeline.reporting.words import megabytes, seconds
@@ -218,6 +218,8 @@ def caveats(experiment: Experiment) -> str:
             f"Before {len(busy)} of {len(runs)} runs something else used more than {BUSY_PERCENT:.0f} % of the machine "
             f"({most:.0f} % at most), which slows runs down: repeat them on a quiet one."
         )
+    if WORKERS in experiment.varied and WORKERS not in experiment.parallel:
+        said.append("Workers decide nothing here, where one function runs at a time: what differs with them is chance.")
     if experiment.left:
         said.append(f"{len(experiment.left)} runs are still to be made.")
     if any(one.compared == 1 for one in experiment.points):

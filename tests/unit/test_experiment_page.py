@@ -14,6 +14,7 @@ from jsonschema import validate
 from support.experiments import experiment, failed, ran, timed
 
 from pipeline.errors import Outcome
+from pipeline.experiments.answers import answers
 from pipeline.experiments.page import write_page
 from pipeline.experiments.plots import PLOTS, draw, drawn, files
 from pipeline.experiments.record import Experiment, load, schema_text
@@ -87,6 +88,13 @@ def test_a_plot_that_cannot_show_all_says_so_in_the_picture_and_below() -> None:
     assert b">word-count-program, 6 of 13 series shown<" in time.svg
     assert time.caption.endswith("Only 6 of 13 series shown; the table below has all.")
     assert b"24 of 26 settings shown<" in split.svg
+
+
+def test_workers_of_a_function_that_runs_alone_are_said_to_decide_nothing(whole: Experiment) -> None:
+    alone = timed(lambda setting, repeat: 1.0 / setting["workers"], {"workers": (1, 2)}, parallel=())
+    said = "Workers decide nothing here"
+    assert said in list(answers(alone))[-1].answer
+    assert said not in list(answers(whole))[-1].answer
 
 
 def test_failures_and_a_busy_machine_are_shown_not_hidden(tmp_path: Path) -> None:
