@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from pipeline.backends.choose import choose_builds
-from pipeline.cli.output import output, styled
+from pipeline.cli.output import counted, output, styled
 from pipeline.embedded.processes import bound_to_parent, own_environment, own_module
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.files import machine_fault
@@ -52,7 +52,7 @@ def serve_course(folder: Path, host: str, port: int, url: str | None, slots: int
         dispatch(dispatcher, stop, complain)
         running = sum(one.state == "started" for one in Spool(course.spool).active())
         if running:
-            console.print(styled(f"stopping {running} builds; they go on at the next start"))
+            console.print(styled(f"stopping {counted(running, 'build')}; going on at the next start"))
         dispatcher.pause()
         for said in dispatcher.troubles:
             console.print(styled(f"did not stop: {said}"))
