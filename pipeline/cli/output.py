@@ -61,8 +61,13 @@ def show_error(error: PipelineError) -> None:
 
 
 def show_failure(console: Console, word: str, message: str, faults: list[str], hint: str) -> None:
-    """`word: message`, then each fault on a line unless it is the only one and said already, then the hint."""
+    """`word: message`, then its faults and the hint."""
     console.print(Text.assemble((f"{word}:", "bold red"), " ", styled(message)))
+    show_steps(console, message, faults, hint)
+
+
+def show_steps(console: Console, message: str, faults: list[str], hint: str) -> None:
+    """Each fault on a line, unless it is the only one and the message has said it, then the hint."""
     for fault in faults if len(faults) > 1 or not message.endswith(tuple(faults)) else ():
         console.print(styled(f"  {fault}"))
     if hint:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from rich.console import Console
 
-from pipeline.cli.output import show_failure, styled
+from pipeline.cli.output import show_failure, show_steps, styled
 from pipeline.errors import Outcome
 from pipeline.reporting.summary import near, summary
 from pipeline.result import CheckResult, Result
@@ -21,10 +21,15 @@ def show_summary(console: Console, run: Run) -> None:
     record, result = run.record, result_of(run)
     outcome = record.outcome or Outcome.INFRASTRUCTURE
     console.print()
-    if result is not None:
-        console.print(styled(summary(result, run.report_file), STYLES.get(outcome, "bold yellow")))
+    said = summary(result, run.report_file) if result is not None else ""
+    if said:
+        console.print(styled(said, STYLES.get(outcome, "bold yellow")))
     if outcome is not Outcome.PASSED:
-        show_failure(console, outcome.value, record.reason, list(record.faults), with_folder(record.hint, run.folder))
+        faults, hint = list(record.faults), with_folder(record.hint, run.folder)
+        if record.reason and record.reason in said:
+            show_steps(console, record.reason, faults, hint)
+        else:
+            show_failure(console, outcome.value, record.reason, faults, hint)
         console.print(styled(f"  logs: {near(run.logs)}"))
     for check in result.checks if result else ():
         console.print(styled(f"  {check_line(check)}"))

@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.reports import ended_early, make_run
 
 from pipeline import flow
 from pipeline.cli import begin, runs
 from pipeline.cli.app import call
+from pipeline.cli.output import output
+from pipeline.cli.summary import show_summary
 from pipeline.errors import USAGE_EXIT_CODE, Outcome
 from pipeline.kinds.train import TrainJob
 from pipeline.listener import Listener
 from pipeline.practice import MNIST_TRAIN
 from pipeline.run import STAGE_NAMES, Checked, Record, Request, Run, StageRecord, Status
 from pipeline.settings import Course
+from pipeline.stages.report import report
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +87,16 @@ def test_the_only_fault_is_said_once_where_the_reason_says_it(
     monkeypatch.setattr(flow, "resume", ends(Outcome.FAILED, **changes))
     assert call(["run", ".", "--out", str(tmp_path / "run")]) == 10
     assert capfd.readouterr().out.count("a.toml:1: is wrong") == 1
+
+
+def test_a_reason_is_said_once_and_whole(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for number, reason in enumerate(("stopped by SIGINT", "a reason that is longer than a line, " * 8 + "and its end")):
+        run = make_run(tmp_path / str(number), ended_early("execute", Outcome.ABORTED, reason, hint="do this"))
+        report(run, None, lambda _: None)  # type: ignore[arg-type]  # the report needs no backend
+        show_summary(output(), run)
+        shown = capfd.readouterr().out
+        assert shown.count(reason) == 1
+        assert "hint: do this" in shown
 
 
 @pytest.mark.parametrize("command", ["run", "resume"])
