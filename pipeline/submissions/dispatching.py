@@ -17,6 +17,7 @@ from pipeline.submissions.folder import CourseFolder
 
 PAUSE_S = 0.25
 AGAIN_S = 600.0
+MOST_FAULTS = 3
 
 
 @contextmanager
@@ -49,7 +50,7 @@ def went_wrong(dispatcher: Dispatcher) -> list[str]:
     try:
         dispatcher.step()
     except PipelineError as error:
-        return [*dispatcher.troubles, str(error)]
+        return [*dispatcher.troubles, "; ".join([str(error), *(str(one) for one in error.faults[:MOST_FAULTS])])]
     except OSError as error:
         return [*dispatcher.troubles, machine_fault(error).message]
     return dispatcher.troubles

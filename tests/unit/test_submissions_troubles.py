@@ -91,6 +91,20 @@ def test_what_runs_ends_well_while_the_settings_are_broken(house: House) -> None
     house.dispatcher.step()
 
 
+def test_settings_that_were_broken_while_it_runs_are_complained_of_with_their_fault(house: House) -> None:
+    text = house.course.course_file.read_text()
+    house.course.course_file.write_text(text.replace("attempts = ", "attemps = "))
+    said: list[str] = []
+    stopping = threading.Event()
+
+    def complain(what: str) -> None:
+        said.append(what)
+        stopping.set()
+
+    dispatch(house.dispatcher, stopping, complain)
+    assert "unknown key `attemps` (did you mean `attempts`?)" in said[0]
+
+
 def test_a_broken_entry_is_complained_of_once_and_stops_nobody(house: House) -> None:
     (house.spool.active_folder / f"{house.ada.id}.json").write_text("{")
     said: list[str] = []
