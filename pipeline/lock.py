@@ -21,12 +21,14 @@ PROBE_S = 0.5
 
 
 @contextmanager
-def exclusive(path: Path, hint: str = "wait for it, or stop it with `pipeline cancel`") -> Iterator[None]:
+def exclusive(path: Path, hint: str = "") -> Iterator[None]:
     """Holds the lock of a run's folder. Raises UsageError where another process holds it."""
+    folder = path.parent.parent
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("a+") as file:
         if not taken(file):
-            raise UsageError(f"another process works on {path.parent.parent}", hint=hint)
+            hint = hint or f"wait for it, or stop it with `pipeline cancel {folder}`"
+            raise UsageError(f"another process works on {folder}", hint=hint)
         write_holder(file, os.getpid())
         try:
             yield

@@ -301,8 +301,9 @@ def test_of_a_copy_the_disk_it_was_going_to_is_the_full_one(run: Run, walked: di
 
 
 def test_two_processes_do_not_work_on_one_run(run: Run, walked: dict[str, Any]) -> None:
-    with exclusive(run.in_use_file), pytest.raises(UsageError, match="another process"):
+    with exclusive(run.in_use_file), pytest.raises(UsageError, match="another process") as caught:
         walk(run)
+    assert f"`pipeline cancel {run.folder}`" in caught.value.hint
 
 
 @pytest.mark.parametrize("outcome", [None, Outcome.ABORTED, Outcome.INFRASTRUCTURE])
