@@ -107,9 +107,11 @@ def require_isolation(course: Course, assignment: Assignment, found: Isolation |
     """Raises CourseError where student code would be kept apart less than the assignment asks for; practice may."""
     least = assignment.least_isolation
     if not course.practice and (found or Isolation.NONE).rank < least.rank:
+        docker = least is Isolation.CONTAINER
+        needed = "--sandbox docker and an engine that answers" if docker else "more of this machine"
         raise CourseError(
-            f"assignment {assignment.name} asks for isolation {least}, and this machine gives {found or 'none'}",
-            hint="see `pipeline doctor`, or set least_isolation in course.toml",
+            f"assignment {assignment.name} asks for isolation {least}, and this run has {found or 'none'}",
+            hint=f"it needs {needed} (`pipeline doctor` says what is here), or another least_isolation in course.toml",
         )
 
 

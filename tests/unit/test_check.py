@@ -9,7 +9,7 @@ import pytest
 from support.stages import new_run, submission, walk
 
 from pipeline.beginning import new_record
-from pipeline.errors import SubmissionError, UsageError
+from pipeline.errors import CourseError, SubmissionError, UsageError
 from pipeline.practice import MNIST_TRAIN, practice_course
 from pipeline.run import Record, Request, Run
 from pipeline.settings import Assignment, Course, Isolation, LateRule
@@ -75,6 +75,12 @@ def test_a_missing_entry_file_is_named_with_what_is_there(tmp_path: Path) -> Non
     assert checked(
         tmp_path / "b", submission(source, main__py="def build_model(): ..."), overrides=(("entry", "main.py"),)
     )
+
+
+def test_too_little_isolation_is_said_with_what_gives_more(tmp_path: Path) -> None:
+    with pytest.raises(CourseError, match="asks for isolation container, and this run has none") as caught:
+        checked(tmp_path, submission(tmp_path / "source"), course=graded(least_isolation=Isolation.CONTAINER))
+    assert "--sandbox docker" in caught.value.hint
 
 
 def test_settings_that_cannot_be_read_do_not_make_another_kinds_file_missing(tmp_path: Path) -> None:
