@@ -26,7 +26,7 @@ from pipeline.figures import save_figures
 from pipeline.jobs.function_report import Judged, figures_of
 from pipeline.judging import Predicates, verdict
 from pipeline.kinds.function import Case, FunctionData, FunctionJob
-from pipeline.listener import Listener, StageLog
+from pipeline.listener import Listener, Silent, StageLog
 from pipeline.planned_actions import planned_actions
 from pipeline.run import Executed, Run, data_of, done, job_of
 
@@ -52,11 +52,12 @@ class Function:
         (action,) = planned_actions(run)
         put_aside(run, backends, book, cases, action)
         prepare(run, backends, book, action)
-        calls = Calls(book, servers, limits, log, listener)
+        calls = Calls(book, servers, limits, log, Silent())  # of a single call nothing is to be followed
         with HostLoad() as load:
-            for number, case in enumerate(cases, start=1):
-                answered(run, backends, calls, case, action)
+            for number, case in enumerate(cases):
                 listener.progress("cases", number, len(cases), None, None, "running")
+                answered(run, backends, calls, case, action)
+            listener.progress("cases", len(cases), len(cases), None, None, "done")
         seconds = calls.finished()
         book.update(host_cpu_percent=load.percent)
         activations = {name: one.activations for name, one in book.state.calls.items()}

@@ -52,6 +52,12 @@ def test_each_case_says_what_became_of_it(failing: Finished) -> None:
     assert failing.result["metrics"]["measures"]["correct"] == pytest.approx(1 / 7)
 
 
+def test_how_far_the_cases_are_is_said_of_all_of_them_together(failing: Finished) -> None:
+    assert "cases  0/7  running" in failing.output
+    assert "cases  7/7  done" in failing.output
+    assert "case  0/1" not in failing.output
+
+
 def test_nothing_of_a_hidden_case_is_where_a_student_reads(failing: Finished) -> None:
     readable = [path for path in failing.folder.rglob("*") if path.is_file() and "private" not in path.parts]
     assert len(readable) > 10
