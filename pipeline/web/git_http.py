@@ -54,7 +54,7 @@ def serve(student: str, assignment: str, what: str) -> Response:
     course: CourseFolder = current_app.config["COURSE"]
     user = git_user(course)
     if user != student or not NAME.fullmatch(assignment) or not course.repository(student, assignment).is_dir():
-        abort(404)
+        abort(404, f"you are {user}, and this is no repository of yours: they are /git/{user}/ASSIGNMENT.git")
     request.max_content_length = MOST_BYTES
     told = environment(course, f"/{student}/{assignment}.git/{what}", user)
     with ExitStack() as held:

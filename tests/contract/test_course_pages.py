@@ -281,7 +281,9 @@ def ask_git(site: Site, path: str, who: str, token: str | None = None) -> TestRe
 def test_git_asks_for_the_own_token(site: Site) -> None:
     path = "/git/ada/mnist-train.git/info/refs?service=git-receive-pack"
     assert ask_git(site, path, "ada").status_code == 200
-    assert ask_git(site, path, "bob").status_code == 404
+    others = ask_git(site, path, "bob")
+    assert others.status_code == 404
+    assert others.get_data(as_text=True).endswith("they are /git/bob/ASSIGNMENT.git\n")
     refused = ask_git(site, path, "ada", "wrong")
     assert refused.status_code == 401
     assert refused.headers["WWW-Authenticate"].startswith("Basic")
