@@ -15,6 +15,7 @@ from pipeline.result import CheckResult
 from pipeline.settings import Assignment, Check, LateRule, late_days
 
 LARGEST_WHOLE = 2**53
+SHORT = 4
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def bounds(check: Check, measure: Measure) -> str:
     least = check.at_least is not None
     bound = float((check.at_least if least else check.at_most) or 0.0)
     text = f"{bound:.0f}" if bound.is_integer() and abs(bound) < LARGEST_WHOLE else f"{bound:g}"
-    return f"at {'least' if least else 'most'} {text}{measure.unit}"
+    return f"at {'least' if least else 'most'} {grouped(text)}{measure.unit}"
 
 
 def shown(check: Check, measure: Measure, value: float, passed: bool) -> str:
@@ -100,8 +101,14 @@ def shown(check: Check, measure: Measure, value: float, passed: bool) -> str:
         low = check.at_least is None or float(text) >= check.at_least
         high = check.at_most is None or float(text) <= check.at_most
         if (low and high) == passed:
-            return text + measure.unit
+            return grouped(text) + measure.unit
     return repr(value) + measure.unit
+
+
+def grouped(text: str) -> str:
+    """`1247269` as `1,247,269`, which can be read; numbers of four digits stay."""
+    whole, dot, part = text.partition(".")
+    return f"{int(whole):,}{dot}{part}" if len(whole) > SHORT and whole.isdigit() else text
 
 
 def lateness(arrived: datetime, deadline: datetime | None, rule: LateRule) -> Late:

@@ -74,6 +74,12 @@ def test_a_value_that_fails_is_not_rounded_into_one_that_passes() -> None:
     assert "accuracy is 0.969999," in result_of(check, Figures(accuracy=0.969999)).detail
 
 
+def test_long_numbers_can_be_read() -> None:
+    check = Check(name="a", measure="seconds", at_most=1200, points=1)
+    assert "is 1247269.5 s" not in result_of(check, Figures(seconds=1247269.5)).detail
+    assert "is 1,247,269.5 s, asked is at most 1200 s" in result_of(check, Figures(seconds=1247269.5)).detail
+
+
 def test_the_gain_is_what_was_learnt_here() -> None:
     at_home = graded(figures(accuracy=0.98, accuracy_initial=0.97))
     assert points_of(at_home)["gain"] == 0
