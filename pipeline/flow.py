@@ -177,7 +177,9 @@ def attempt(name: str, run: Run, backends: Backends, listener: Listener) -> Pipe
         stages(listener)[name](run, backends, stage_log(name, run, listener))
     except PipelineError as error:
         if error.outcome is Outcome.INFRASTRUCTURE and nearly_full(run.folder):
-            error.hint = f"the disk of {run.folder} is nearly full: make room, then `pipeline resume`"
+            # in the reason too: of a parked submission staff read that alone
+            error.message = f"the disk is nearly full: {error.message}"
+            error.hint = f"make room on the disk of {run.folder}, then `pipeline resume`"
         return error
     except OSError as error:
         keep_traceback(name, run)

@@ -293,6 +293,16 @@ def test_a_full_disk_is_named_and_everything_is_freed(
     assert statuses(Run.open(run.folder))["build"] is Status.RUNNING
 
 
+def test_what_fails_on_a_disk_that_is_nearly_full_says_that_first(
+    run: Run, walked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow, "nearly_full", lambda folder: True)
+    walked["special"]["build"] = failing(InfrastructureError("put shards/0: Internal Error"))
+    walk(run)
+    assert run.record.reason == "the disk is nearly full: put shards/0: Internal Error"
+    assert f"make room on the disk of {run.folder}" in run.record.hint
+
+
 def test_of_a_copy_the_disk_it_was_going_to_is_the_full_one(run: Run, walked: dict[str, Any]) -> None:
     copying = OSError(errno.ENOSPC, "No space left on device", "/from", None, "/to")
     walked["special"]["build"] = failing(copying)
