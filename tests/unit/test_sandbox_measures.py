@@ -100,6 +100,10 @@ def test_a_group_of_version_2_is_read(tmp_path: Path) -> None:
     assert (tmp_path / "cgroup.kill").read_text() == "1"
     (tmp_path / "memory.events").write_text("oom_kill 1\n")
     assert group.killed_for() == "memory"
+    watch = Watch("grown", os.getpid(), Bounds(256, 100), group, apart=False)
+    watch.look()
+    assert watch.memory_mb == 12
+    assert watch.usage("a").peak_memory_mb == 256
 
 
 def test_groups_and_folders_of_a_dead_supervisor_are_removed_and_of_a_living_one_kept(

@@ -111,12 +111,16 @@ class Watch:
         )
 
     def usage(self, activation: str) -> Usage:
-        """Of the activation that began last."""
+        """Of the activation that began last.
+
+        Whoever was killed for memory had as much as there was, whether a sample was taken just then or not.
+        """
+        had_mb = self.bounds.memory_mb if self.killed_for == "memory" else 0.0
         return Usage(
             activation=activation,
             container=self.container,
             cpu_s=round(max(0.0, self.work.cpu_s - self.base.cpu_s), 3),
-            peak_memory_mb=round(self.peak_memory_mb, 1),
+            peak_memory_mb=round(max(self.peak_memory_mb, had_mb), 1),
             processes=self.peak_processes,
             block_read=self.work.block_read - self.base.block_read,
             block_written=self.work.block_written - self.base.block_written,
