@@ -80,7 +80,7 @@ def lateness_of(course: CourseFolder, entry: Entry) -> str:
     """What coming after the deadline costs, said when there is still a choice; empty where it is in time."""
     from pipeline.grading import late_words, lateness  # the graders' part, which the other hook needs not
 
-    assignment = course.course().assignment(entry.assignment)
+    assignment = course.course().assignment_of(entry.student, entry.assignment)
     words = late_words(lateness(entry.arrived, assignment.deadline, assignment.late)) if assignment else ""
     return f", {words}" if words else ""
 

@@ -136,7 +136,9 @@ def test_an_extension_lets_one_student_in(course: CourseFolder, clone: Clone, tm
     for one in (clone, other):
         one.commit("x = 1\n")
     assert "refused: it is too late" in other.push(check=False)
-    assert "arrived" in clone.push()
+    said = clone.push()
+    assert "arrived" in said
+    assert "late" not in said
     assert [one.student for one in spooled(course)] == ["ada"]
 
 
