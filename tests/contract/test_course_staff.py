@@ -97,5 +97,5 @@ def test_a_submission_is_named_by_the_beginning_of_its_id(course: CourseFolder) 
     assert found(spool, one.id[:4]) == one
     with pytest.raises(UsageError, match="too short"):
         found(spool, one.id[:3])
-    with pytest.raises(UsageError, match="the ids of 0 begin with 'zzzz'"):
+    with pytest.raises(UsageError, match="no submission's id begins with 'zzzz'"):
         found(spool, "zzzz")

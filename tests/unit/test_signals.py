@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,15 @@ def test_a_run_stops_although_the_signal_came_in_a_callback(number: signal.Signa
         time.sleep(60)
 
 
+@pytest.fixture
+def usual_ctrl_c() -> Iterator[None]:
+    """As in a terminal: a shell's background job begins with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("usual_ctrl_c")
 def test_a_command_stops_although_ctrl_c_came_in_a_callback() -> None:
     with pytest.raises(KeyboardInterrupt), never_swallowed():
         stop_in_a_callback(signal.SIGINT)
