@@ -44,8 +44,8 @@ def uninterrupted(honest: Finished) -> bytes:
     return model(honest.folder)
 
 
-def begun(folder: Path, source: Path = SOURCE) -> Popen[str]:
-    return start("run", source, "--course", COURSE, *TWICE, "--out", folder)
+def begun(folder: Path, source: Path = SOURCE, settings: tuple[str, ...] = TWICE) -> Popen[str]:
+    return start("run", source, "--course", COURSE, *settings, "--out", folder)
 
 
 def resumed(folder: Path) -> Popen[str]:
@@ -122,7 +122,8 @@ def test_a_killed_run_leaves_no_parameter_server_and_cancel_ends_the_rest(tmp_pa
 def test_a_stopped_run_frees_everything_and_goes_on_and_a_killed_worker_is_replaced(tmp_path: Path) -> None:
     """Stopped by each signal and by `cancel`, twice; then one of its workers is killed, and it passes nevertheless."""
     folder, known = tmp_path / "run", Written()
-    coordinator = begun(folder, unhurried(tmp_path))
+    # what a worker that is replaced costs in accuracy differs from run to run
+    coordinator = begun(folder, unhurried(tmp_path), ("--set", "epochs=3"))
     for stop in (signal.SIGINT, signal.SIGTERM, "cancel"):
         until_training(folder, coordinator, known)
         if isinstance(stop, signal.Signals):
