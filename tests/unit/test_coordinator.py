@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.scripted_calls import FakeRun
 
 from pipeline.backends.functions import Action, Activation
 from pipeline.calling.failures import NOT_STARTED
@@ -21,17 +22,6 @@ from pipeline.training.execution import Memory, WorkerState
 from pipeline.training.status import ServerStatus, ShardStatus
 
 STEPS = 10
-
-
-@dataclass
-class FakeRun:
-    """A run as far as the memory of an execution needs it."""
-
-    folder: Path
-
-    @property
-    def execution_file(self) -> Path:
-        return self.folder / "execution.json"
 
 
 @dataclass
