@@ -41,6 +41,8 @@ STYLESHEET = Path(__file__).resolve().parents[2] / "templates" / "report.css"
 EVENTS_S = 600.0
 """After so long a stream of events ends; a browser opens the next by itself, at the line where it stood."""
 LOOK_S = 0.5
+CHANGED_S = 3.0
+"""As often as a page without script loads itself: many look on while a queue changes all the time."""
 AGAIN_MS = 5000
 OVER_SHOWN = 200
 LINE = re.compile(r"[0-9]{1,9}")
@@ -187,7 +189,7 @@ def lines_as_events(
     `changed` says that the rest of the page is old: stages, place, state.
     """
     tail, number, begun = ConsoleTail(course.console(submission)), 0, time.monotonic()
-    shown = views.traces(course, submission)
+    shown, not_before = views.traces(course, submission), begun
     while True:
         state = spool.get(submission).state
         over = state.is_over or state is State.PARKED
@@ -202,8 +204,11 @@ def lines_as_events(
             yield f"retry: {AGAIN_MS}\n\n"
             return
         now = views.traces(course, submission)
-        yield f"event: changed\ndata: {state.value}\n\n" if now != shown else ": still there\n\n"
-        shown = now
+        if now != shown and time.monotonic() >= not_before:
+            shown, not_before = now, time.monotonic() + CHANGED_S
+            yield f"event: changed\ndata: {state.value}\n\n"
+        else:
+            yield ": still there\n\n"
         time.sleep(LOOK_S)
 
 
