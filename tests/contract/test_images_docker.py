@@ -154,6 +154,7 @@ def test_a_root_file_system_without_python_is_told(engine: docker.DockerClient, 
             engine.images.remove(name)
 
 
+@pytest.mark.usefixtures("engine")
 def test_a_root_file_system_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "root.tar").write_text("no tar")
     with pytest.raises(CourseError, match=r"root\.tar is no root file system"):
